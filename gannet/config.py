@@ -1,0 +1,314 @@
+"""The settings of a run: frozen dataclasses, read from and written to TOML.
+
+A `Recipe` says everything that is needed to train: data, networks, game, optimizers, budget and
+what is kept. Parts (networks, games, objectives) are named by string with settings of their own.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import cattrs
+import tomli_w
+from cattrs.gen import make_dict_structure_fn
+
+from gannet.errors import UserError, nearest
+
+UNITS = {"iterations": "iterations", "epochs": "epochs", "kimg": "kimg", "minutes": "minutes"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the house by its name in a table, and the settings that differ from its defaults."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def part(name: str, **settings: Any) -> Part:
+    """`part("dcgan", width=64)`."""
+    return Part(name, settings)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which images, and how they are made alike."""
+
+    source: str = "shapes"
+    """A folder, a zip, or the name of a data set."""
+    resolution: int = 64
+    """Width and height in pixels that every image is brought to."""
+    channels: Literal[0, 1, 3, 4] = 0
+    """1 grey, 3 RGB, 4 RGB with alpha; 0 takes what the data has."""
+    labels: bool = False
+    """Class folders become labels and the game conditional."""
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    """How an image that is not square becomes so: centre crop, black bars, or stretched. `pad` also
+    leaves images smaller than the resolution at their size."""
+    filter: Literal["bicubic", "nearest"] = "bicubic"
+    """How pixels are resized (always antialiased when reducing); nearest for pixel art."""
+    alpha: Literal["keep", "white", "black"] = "keep"
+    """Keep transparency as a fourth channel, or lay the images over white or black."""
+    range: tuple[float, float] = (0.0, 100.0)
+    """Percentiles of all 12- and 16-bit values in the set that become black and white."""
+    flip: bool = False
+    """Flip reals horizontally, each with probability 1/2."""
+    jitter: float = 0.0
+    """Change brightness and contrast of reals by up to this fraction."""
+    replacement: bool = False
+    """Draw images at random with replacement, instead of each once an epoch."""
+    held_out: float = 0.0
+    """Fraction of the images set aside for diagnosis and evaluation."""
+    group_by: str = ""
+    """Keeps related images on one side of the split: a regular expression over file names whose
+    first group names the unit, or a CSV file with the columns `file,group`."""
+    max_unreadable: float = 0.01
+    """Fraction of files that may be unreadable before the run refuses to start."""
+    cache: str = ""
+    """Folder of the decoded images; empty for the user's cache folder."""
+
+
+@dataclass(frozen=True)
+class Optim:
+    """Adam (Kingma and Ba 2015)."""
+
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    eps: float = 1e-8
+
+
+@dataclass(frozen=True)
+class Train:
+    """How long, how much at once, and where."""
+
+    length: str = "100 epochs"
+    """Budget: a number of kimg, epochs, iterations or minutes."""
+    batch: int = 64
+    """Images in one iteration's batch."""
+    micro_batch: int = 0
+    """Images computed at once, gradients accumulated to `batch`; 0 computes the whole batch."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What the networks compute in; auto measures which is faster on the device."""
+
+
+@dataclass(frozen=True)
+class Ema:
+    """Moving average of G's weights and buffers (Yazici et al. 2019), which is then what samples."""
+
+    half_life_kimg: float = 0.0
+    """Thousands of images after which a weight counts half; 0 samples from the raw G."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The grids of generated images while a run goes on."""
+
+    num: int = 64
+    when: str = "every 1 epochs"
+    """`every N UNIT` or `at N, N, N UNIT`, with iterations, epochs or kimg."""
+    noise: Literal["fixed", "fresh"] = "fixed"
+    """The same noise in every grid, or new noise each time."""
+    mode: Literal["eval", "train"] = "eval"
+    """Batch norm uses running statistics (eval) or those of the grid's own batch (train)."""
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What is written to stats.jsonl."""
+
+    every: int = 1
+    """Iterations over which a line holds the means."""
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """When everything that an exact resume needs is saved."""
+
+    when: str = "every 10 epochs"
+    """`every N UNIT`, with iterations, epochs or kimg; the end and Ctrl-C save as well."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that is needed to train."""
+
+    name: str
+    source: str
+    """The paper or tutorial that the recipe reproduces."""
+    about: str = ""
+    seed: int = 0
+    data: Data = Data()
+    G: Part = Part("dcgan")
+    D: Part = Part("dcgan")
+    game: Part = Part("gan")
+    objective: Part = Part("non-saturating")
+    optim: Mapping[str, Optim] = field(default_factory=lambda: {"G": Optim(), "D": Optim()})
+    train: Train = Train()
+    ema: Ema = Ema()
+    samples: Samples = Samples()
+    stats: Stats = Stats()
+    checkpoints: Checkpoints = Checkpoints()
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class When:
+    """Moments of a run, in images seen by D."""
+
+    every: float = 0.0
+    at: tuple[float, ...] = ()
+
+    def next(self, cur_nimg: int) -> float:
+        """The first moment after `cur_nimg` images; infinity when there is none."""
+        later = [m for m in self.at if m > cur_nimg]
+        if self.every:
+            later.append((cur_nimg // self.every + 1) * self.every)
+        return min(later, default=float("inf"))
+
+
+def amount(text: str, units: Mapping[str, object] = UNITS) -> tuple[float, str]:
+    """`"100 epochs"` to `(100.0, "epochs")`. Raises `UserError` where it is not of that form."""
+    number, _, unit = text.strip().partition(" ")
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    unit = unit if unit in units else f"{unit}s"
+    if not 0 < value < float("inf") or unit not in units:
+        raise UserError(f"'{text}' is not a number above 0 and one of {', '.join(units)}, as in '100 {next(iter(units))}'")
+    return value, unit
+
+
+def to_when(text: str, images_per: Mapping[str, float]) -> When:
+    """`"every 10 iterations"` or `"at 1, 5, 10 epochs"`, with the images that each unit stands for."""
+    kind, _, rest = text.strip().partition(" ")
+    if kind == "every":
+        value, unit = amount(rest, images_per)
+        return When(every=value * images_per[unit])
+    if kind == "at":
+        numbers, _, unit = rest.strip().rpartition(" ")
+        moments = [amount(f"{n.strip()} {unit}", images_per) for n in numbers.split(",")]
+        return When(at=tuple(value * images_per[u] for value, u in moments))
+    raise UserError(f"'{text}' is not 'every N {next(iter(images_per))}' or 'at N, N, N {next(iter(images_per))}'")
+
+
+def check(recipe: Recipe) -> None:
+    """Raises `UserError` for the first value that cannot be."""
+    units = {"iterations": 1.0, "epochs": 1.0, "kimg": 1.0}
+    amount(recipe.train.length)
+    to_when(recipe.samples.when, units)
+    to_when(recipe.checkpoints.when, units)
+    low, high = recipe.data.range
+    micro = recipe.train.micro_batch
+    rules = [
+        ("data.resolution", recipe.data.resolution, 4 <= recipe.data.resolution <= 4096, "from 4 to 4096"),
+        ("data.range", recipe.data.range, 0 <= low < high <= 100, "two percentiles, the lower first"),
+        ("data.jitter", recipe.data.jitter, 0 <= recipe.data.jitter < 1, "from 0 to below 1"),
+        ("data.held_out", recipe.data.held_out, 0 <= recipe.data.held_out < 1, "from 0 to below 1"),
+        ("data.max_unreadable", recipe.data.max_unreadable, 0 <= recipe.data.max_unreadable <= 1, "from 0 to 1"),
+        ("train.batch", recipe.train.batch, recipe.train.batch >= 1, "at least 1"),
+        ("train.micro_batch", micro, micro >= 0 and not (micro and recipe.train.batch % micro), "a divisor of train.batch"),
+        ("ema.half_life_kimg", recipe.ema.half_life_kimg, recipe.ema.half_life_kimg >= 0, "at least 0"),
+        ("samples.num", recipe.samples.num, recipe.samples.num >= 1, "at least 1"),
+        ("stats.every", recipe.stats.every, recipe.stats.every >= 1, "at least 1"),
+        ("seed", recipe.seed, 0 <= recipe.seed < 2**63, "from 0 to 2^63"),
+    ]
+    for player, optim in recipe.optim.items():
+        rules.append((f"optim.{player}.lr", optim.lr, optim.lr > 0, "above 0"))
+        rules.append((f"optim.{player}.eps", optim.eps, optim.eps > 0, "above 0"))
+        betas_fit = all(0 <= beta < 1 for beta in optim.betas)
+        rules.append((f"optim.{player}.betas", optim.betas, betas_fit, "from 0 to below 1"))
+    for name, value, fits, range_ in rules:
+        if not fits:
+            raise UserError(f"{name} is {value}, and must be {range_}")
+
+
+def changed(recipe: Recipe, section: str, **values: Any) -> Recipe:
+    """The recipe with some values of one section changed: `changed(recipe, "train", batch=32)`."""
+    return replace(recipe, **{section: replace(getattr(recipe, section), **values)})
+
+
+def _structure_part(value: Any, _: type) -> Part:
+    settings = dict(value)
+    name = settings.pop("name")
+    return Part(name, settings)
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter.register_unstructure_hook(Part, lambda p: {"name": p.name, **converter.unstructure(dict(p.settings))})
+    converter.register_structure_hook(Part, _structure_part)
+    converter.register_structure_hook(float, _strict(float, int))
+    converter.register_structure_hook(int, _strict(int))
+    converter.register_structure_hook(bool, _strict(bool))
+    converter.register_structure_hook(str, _strict(str))
+    return converter
+
+
+def _strict(kind: type, *also: type) -> Any:
+    def structure(value: Any, _: type) -> Any:
+        if type(value) not in (kind, *also):
+            raise ValueError(f"{value!r} is not of type {kind.__name__}")
+        return kind(value)
+
+    return structure
+
+
+CONVERTER = _converter()
+
+
+def to_toml(recipe: Recipe, facts: Mapping[str, Any] | None = None) -> str:
+    """The recipe as TOML; `facts` (versions, data, device) go to a table `[run]` of their own."""
+    table = CONVERTER.unstructure(recipe)
+    return tomli_w.dumps({**table, "run": dict(facts)} if facts else table)
+
+
+def from_toml(text: str, where: str) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe in `text` and the facts in its table `[run]`.
+
+    Raises `UserError`, which names `where`, for text that is not TOML, unknown keys and bad values.
+    """
+    try:
+        table = tomllib.loads(text)
+        facts = table.pop("run", {})
+        return CONVERTER.structure(table, Recipe), facts
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where} is not TOML: {error}") from error
+    except cattrs.BaseValidationError as error:
+        raise UserError(f"{where}: {_first_problem(error)}") from error
+
+
+def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
+    """`from_toml` of a file. Raises `UserError` when it cannot be read."""
+    try:
+        return from_toml(path.read_text("utf-8"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the recipe {path}: {error}") from error
+
+
+def _first_problem(error: BaseException, place: str = "") -> str:
+    if isinstance(error, cattrs.errors.ForbiddenExtraKeysError):
+        known = [a.name for a in _fields(error.cl)]
+        key = sorted(error.extra_fields)[0]
+        return f"unknown setting '{place}{key}'{nearest(key, known)}"
+    if isinstance(error, ExceptionGroup):
+        inner = error.exceptions[0]
+        note = next((n for n in getattr(inner, "__notes__", []) if hasattr(n, "name")), None)
+        return _first_problem(inner, f"{place}{note.name}." if note else place)
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, KeyError):
+        return f"the setting '{place}{error.args[0]}' is missing"
+    return f"{place.rstrip('.')}: {error}"
+
+
+def _fields(cl: type) -> tuple[Any, ...]:
+    import dataclasses
+
+    return dataclasses.fields(cl) if dataclasses.is_dataclass(cl) else ()

@@ -1,0 +1,91 @@
+"""The one way out for images: [-1, 1] to uint8, uint8 to pictures and grids.
+
+Four channels are red, green, blue, alpha with the colour premultiplied, as D sees it; files hold
+straight alpha, and grids lay the images over a checkerboard.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    import torch
+
+GAP = 2  # pixels between the images of a grid
+
+
+def to_float(images: torch.Tensor) -> torch.Tensor:
+    """uint8 `[0, 255]` to float32 `[-1, 1]`."""
+    return images.float().div_(127.5).sub_(1)
+
+
+def to_uint8(images: torch.Tensor) -> np.ndarray:
+    """Generated images, float `[-1, 1]` `[N, C, H, W]`, to uint8 on the CPU, rounded and clipped."""
+    import torch
+
+    images = images.detach().float().mul(127.5).add_(127.5).round_().clamp_(0, 255)
+    return images.to("cpu", torch.uint8).contiguous().numpy()
+
+
+def premultiply(rgba: np.ndarray) -> np.ndarray:
+    """Straight to premultiplied alpha, uint8 `[H, W, 4]`."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    colour = (rgba[..., :3] * alpha + 127) // 255
+    return np.concatenate([colour.astype(np.uint8), rgba[..., 3:]], axis=-1)
+
+
+def unpremultiply(rgba: np.ndarray) -> np.ndarray:
+    """Premultiplied to straight alpha, uint8 `[H, W, 4]`; colour over alpha is clipped."""
+    alpha = np.maximum(rgba[..., 3:], 1).astype(np.uint16)
+    colour = np.minimum((rgba[..., :3] * np.uint16(255) + alpha // 2) // alpha, 255)
+    return np.concatenate([colour.astype(np.uint8), rgba[..., 3:]], axis=-1)
+
+
+def to_pil(image: np.ndarray) -> Image.Image:
+    """One uint8 image `[C, H, W]` with C of 1, 3 or 4 as a picture: L, RGB or straight RGBA."""
+    pixels = np.ascontiguousarray(image.transpose(1, 2, 0))
+    if pixels.shape[2] == 4:
+        return Image.fromarray(unpremultiply(pixels))
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def grid(images: np.ndarray, columns: int = 0) -> Image.Image:
+    """uint8 images `[N, C, H, W]` laid out in rows; `columns` of 0 makes it about square.
+
+    Small images are enlarged by a whole factor, so that the picture is at least 256 pixels wide.
+    """
+    if images.shape[1] == 4:
+        images = over_checkerboard(images)
+    num, channels, height, width = images.shape
+    columns = columns or math.ceil(math.sqrt(num))
+    rows = math.ceil(num / columns)
+    sheet = np.full((channels, rows * (height + GAP) + GAP, columns * (width + GAP) + GAP), 24, np.uint8)
+    for i, image in enumerate(images):
+        top, left = (height + GAP) * (i // columns) + GAP, (width + GAP) * (i % columns) + GAP
+        sheet[:, top : top + height, left : left + width] = image
+    picture = to_pil(sheet)
+    scale = max(1, round(256 / picture.width))
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+
+
+def over_checkerboard(images: np.ndarray) -> np.ndarray:
+    """Premultiplied RGBA `[N, 4, H, W]` over grey squares: RGB `[N, 3, H, W]`, both uint8."""
+    height, width = images.shape[2:]
+    size = max(2, height // 8)
+    odd = (np.arange(height)[:, None] // size + np.arange(width) // size) % 2
+    board = np.where(odd, 204, 153).astype(np.uint16)
+    alpha = images[:, 3:].astype(np.uint16)
+    colour = images[:, :3] + (board * (255 - alpha) + 127) // 255
+    return np.minimum(colour, 255).astype(np.uint8)
+
+
+def png(picture: Image.Image) -> bytes:
+    """The picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()

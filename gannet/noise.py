@@ -1,0 +1,39 @@
+"""The noise that generators start from: z number i of a seed, the same everywhere.
+
+z_i is a function of (seed, stream, i) alone: the counter-based generator Philox (Salmon et al.
+2011, "Parallel random numbers: as easy as 1, 2, 3") is set to the counter that belongs to i, so
+batch size, device and number of ranks change nothing. Its 64-bit outputs become normal deviates by
+the Box-Muller transform, which takes a fixed number of outputs for each deviate.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+WORDS_PER_COUNTER = 4  # Philox4x64 yields four 64-bit words for each value of its counter
+
+
+class Stream(IntEnum):
+    """What a sequence of random numbers is for; each has its own key, so none overlap."""
+
+    SAMPLE = 0
+    TRAIN = 1
+    GRID = 2
+    ORDER = 3
+    INIT = 4
+
+
+def philox(seed: int, stream: Stream, counter: int = 0) -> np.random.Philox:
+    """Philox keyed by (seed, stream) with its counter set to `counter`."""
+    return np.random.Philox(key=[seed % 2**64, int(stream)], counter=counter)
+
+
+def normal(seed: int, stream: Stream, start: int, num: int, dim: int) -> np.ndarray:
+    """z numbers `start` to `start + num` of a seed: float32 `[num, dim]` from N(0, 1)."""
+    words = -(-dim // WORDS_PER_COUNTER) * WORDS_PER_COUNTER
+    bits = philox(seed, stream, start * words // WORDS_PER_COUNTER).random_raw(num * words)
+    uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    radius, angle = uniform.reshape(num, 2, words // 2).transpose(1, 0, 2)
+    radius, angle = np.sqrt(-2 * np.log(radius)), 2 * np.pi * angle
+    z = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return z[:, :dim].astype(np.float32)

@@ -1,0 +1,52 @@
+"""Tables of parts: what a recipe names by a string, imported when it is used.
+
+A part is a callable whose positional parameters are facts (the data's resolution, another part) and
+whose keyword-only parameters are its settings, each with a type and a default.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from gannet.errors import UserError, nearest
+
+
+class Table:
+    """Names and where their parts are: `Table("game", ("gan", "gannet.games.gan:GAN"), ...)`.
+
+    Raises `ValueError` when a name stands twice.
+    """
+
+    def __init__(self, kind: str, *rows: tuple[str, str]):
+        self.kind = kind
+        self.rows = dict(rows)
+        if len(self.rows) != len(rows):
+            names = [name for name, _ in rows]
+            raise ValueError(f"a {kind} stands twice in its table: {sorted({n for n in names if names.count(n) > 1})}")
+
+    def find(self, name: str, allow_code: bool = False) -> Callable[..., Any]:
+        """The part called `name`; a name like `module:callable` only where `allow_code`.
+
+        Raises `UserError` for an unknown name, with the nearest known one.
+        """
+        address = self.rows.get(name)
+        if address is None and ":" in name:
+            if not allow_code:
+                raise UserError(f"{self.kind} '{name}' is code of your own: allow it with --allow-code")
+            address = name
+        if address is None:
+            raise UserError(f"there is no {self.kind} '{name}'{nearest(name, self.rows)}")
+        module, _, attribute = address.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            if name in self.rows:
+                raise
+            raise UserError(f"{self.kind} '{name}' cannot be imported: {error}") from error
+
+
+def settings_of(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The keyword-only parameters of a part, by name, annotations resolved."""
+    signature = inspect.signature(part, eval_str=True)
+    return {name: p for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY}
