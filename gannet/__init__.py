@@ -1,1 +1,23 @@
-"""x"""
+"""Gannet trains generative adversarial networks on your own images."""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "train": "gannet.api",
+    "resume": "gannet.api",
+    "inspect": "gannet.api",
+    "sample": "gannet.api",
+    "load": "gannet.generation.load",
+    "UserError": "gannet.errors",
+}
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for when it is asked for: torch takes seconds."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'gannet' has no attribute '{name}'")

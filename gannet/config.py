@@ -304,7 +304,8 @@ def _first_problem(error: BaseException, place: str = "") -> str:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, KeyError):
-        return f"the setting '{place}{error.args[0]}' is missing"
+        place = place if place.endswith(f"{error.args[0]}.") else f"{place}{error.args[0]}."
+        return f"the setting '{place[:-1]}' is missing"
     return f"{place.rstrip('.')}: {error}"
 
 

@@ -1,0 +1,140 @@
+"""From the decoded images to batches on the device: reals, labels and noise.
+
+Which images, which z and which labels follow from (seed, number of the image) alone; the torch
+generators only serve flips and jitter, after `reseed`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gannet.config import Data
+from gannet.data.dataset import Dataset
+from gannet.data.loader import order
+from gannet.images import to_float
+from gannet.noise import Stream, normal
+
+GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as torchvision's adjust_contrast has it
+RESIDENT_SHARE = 0.25  # of an accelerator's free memory that the images may fill
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What G starts from: z `[N, z_dim]`, one-hot labels c `[N, num_classes]` (width 0 without)."""
+
+    z: Tensor
+    c: Tensor
+
+
+@dataclass(frozen=True)
+class Batch(Noise):
+    """Noise, and as many reals x `[N, C, R, R]` in [-1, 1] that have the labels c."""
+
+    x: Tensor
+
+
+class Loader:
+    """The images of a data set, and the noise of a run, by number."""
+
+    def __init__(self, dataset: Dataset, settings: Data, seed: int, z_dim: int, device: torch.device):
+        self.dataset, self.settings, self.seed, self.z_dim, self.device = dataset, settings, seed, z_dim, device
+        self.num_classes = len(dataset.classes)
+        self.images: Tensor | None = None
+        if device.type == "cuda" and dataset.images.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+            self.images = torch.from_numpy(np.asarray(dataset.images)).to(device)
+
+    def reals(self, start: int, num: int) -> tuple[Tensor, Tensor]:
+        """Reals number `start` to `start + num` of the run, flipped and jittered, and their labels."""
+        chosen = order(self.seed, start, num, len(self.dataset.images), self.settings.replacement)
+        if self.images is not None:
+            x = self.images[torch.from_numpy(chosen).to(self.device)]
+        else:
+            x = torch.from_numpy(self.dataset.images[chosen]).to(self.device)
+        x = to_float(x).contiguous(memory_format=torch.channels_last)
+        if self.settings.flip:
+            x = flip(x)
+        if self.settings.jitter:
+            x = jitter(x, self.settings.jitter)
+        return x, self.one_hot(self.dataset.labels[chosen])
+
+    def noise(self, start: int, num: int, stream: Stream = Stream.TRAIN) -> Tensor:
+        """z number `start` to `start + num` of the run."""
+        return torch.from_numpy(normal(self.seed, stream, start, num, self.z_dim)).to(self.device)
+
+    def labels(self, start: int, num: int) -> Tensor:
+        """Labels for noise that comes without reals, as frequent as in the data."""
+        numbers = order(self.seed + 1, start, num, len(self.dataset.images), True)
+        return self.one_hot(self.dataset.labels[numbers])
+
+    def one_hot(self, labels: np.ndarray) -> Tensor:
+        """int64 `[N]` to float `[N, num_classes]`, of width 0 without classes."""
+        classes = np.arange(self.num_classes)
+        return torch.from_numpy((labels[:, None] == classes).astype(np.float32)).to(self.device)
+
+
+class Draw:
+    """The batches of one micro-batch of one iteration; each draw is a fresh one.
+
+    `cur_nimg` reals and `num_z` noises came before this iteration; each draw of the iteration takes
+    `batch` more, of which this micro-batch has its share.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        reseed: Callable[[int], None],
+        cur_nimg: int,
+        num_z: int,
+        batch: int,
+        micro: int,
+        size: int,
+    ):
+        self.loader, self.reseed, self.batch, self.size = loader, reseed, batch, size
+        self.next_real, self.next_z = cur_nimg, num_z
+        self.offset = micro * size
+
+    def __call__(self) -> Batch:
+        x, c, z = self.take(lambda: self.loader.reals(self.next_real + self.offset, self.size))
+        self.next_real += self.batch
+        return Batch(x=x, c=c, z=z)
+
+    def noise(self) -> Noise:
+        c, z = self.take(lambda: (self.loader.labels(self.next_z + self.offset, self.size),))
+        return Noise(z=z, c=c)
+
+    def take(self, what: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        self.reseed(self.next_z)
+        taken = (*what(), self.loader.noise(self.next_z + self.offset, self.size))
+        self.next_z += self.batch
+        return taken
+
+
+def flip(x: Tensor) -> Tensor:
+    """Each image mirrored left to right with probability 1/2."""
+    mirrored = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
+    return torch.where(mirrored, x.flip(3), x)
+
+
+def jitter(x: Tensor, strength: float) -> Tensor:
+    """Brightness and contrast of each image times its own factors from 1 - s to 1 + s, in random order.
+
+    In [0, 1] and clipped after each, as torchvision's `ColorJitter(brightness=s, contrast=s)`.
+    Alpha, where there is a fourth channel, stays.
+    """
+    colour = (x[:, :3] + 1) / 2
+    factors = 1 + strength * (2 * torch.rand(2, len(x), 1, 1, 1, device=x.device) - 1)
+    contrast_first = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
+    brightness, contrast = factors
+    one = _contrast((colour * brightness).clamp_(0, 1), contrast)
+    other = (_contrast(colour, contrast) * brightness).clamp_(0, 1)
+    colour = torch.where(contrast_first, other, one) * 2 - 1
+    return torch.cat([colour, x[:, 3:]], dim=1)
+
+
+def _contrast(colour: Tensor, factor: Tensor) -> Tensor:
+    weights = colour.new_tensor(GREY if colour.shape[1] == 3 else (1.0,))
+    mean = torch.einsum("nchw,c->nhw", colour, weights).mean((1, 2)).reshape(-1, 1, 1, 1)
+    return (factor * colour + (1 - factor) * mean).clamp_(0, 1)

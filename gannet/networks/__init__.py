@@ -1,0 +1,20 @@
+"""Networks: one family a file, found by name.
+
+A generator is built as `Generator(resolution, channels, num_classes, *, z_dim, ...)`; it knows its
+`z_dim`, and `G(z, c)` makes images in [-1, 1] from z `[N, z_dim]` and one-hot labels c
+`[N, num_classes]` (width 0 without classes). A discriminator is built as
+`Discriminator(resolution, channels, num_classes, *, ...)`; `D(x, c)` gives one logit a sample, `[N]`.
+"""
+
+from gannet.parts import Table
+
+GENERATORS = Table(
+    "generator",
+    ("mlp", "gannet.networks.mlp:Generator"),
+    ("dcgan", "gannet.networks.dcgan:Generator"),
+)
+DISCRIMINATORS = Table(
+    "discriminator",
+    ("mlp", "gannet.networks.mlp:Discriminator"),
+    ("dcgan", "gannet.networks.dcgan:Discriminator"),
+)

@@ -1,0 +1,23 @@
+"""Recipes: one file a tutorial or paper, each a function that returns a whole `Recipe`."""
+
+from gannet.config import Recipe
+from gannet.parts import Table
+
+RECIPES = Table(
+    "recipe",
+    ("small", "gannet.recipes.small:small"),
+    ("dcgan", "gannet.recipes.dcgan:dcgan"),
+    ("dcgan-xray", "gannet.recipes.xray:dcgan_xray"),
+    ("dcgan-glasses", "gannet.recipes.glasses:dcgan_glasses"),
+    ("mlp-fashion-mnist", "gannet.recipes.mlp_fashion_mnist:mlp_fashion_mnist"),
+    ("mlp-mnist", "gannet.recipes.mlp_mnist:mlp_mnist"),
+    ("dcgan-shapes", "gannet.recipes.shapes:dcgan_shapes"),
+    ("sngan-shapes", "gannet.recipes.shapes:sngan_shapes"),
+    ("sngan-shapes-ttur", "gannet.recipes.shapes:sngan_shapes_ttur"),
+    ("cdcgan-shapes", "gannet.recipes.shapes:cdcgan_shapes"),
+)
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe called `name`. Raises `UserError` for an unknown one, with the nearest."""
+    return RECIPES.find(name)()

@@ -1,0 +1,90 @@
+"""From a recipe to everything that trains: parts are looked up, checked and put together."""
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from gannet.config import CONVERTER, Part, Recipe
+from gannet.data.batch import Loader
+from gannet.data.dataset import Dataset
+from gannet.errors import UserError, nearest
+from gannet.games import GAMES
+from gannet.losses import OBJECTIVES
+from gannet.networks import DISCRIMINATORS, GENERATORS
+from gannet.parts import Table, settings_of
+from gannet.training.ema import EMA
+from gannet.training.engine import Engine, reseed
+from gannet.training.loop import Training
+
+PARTS: Mapping[str, Table] = {"G": GENERATORS, "D": DISCRIMINATORS, "game": GAMES, "objective": OBJECTIVES}
+
+
+def completed(recipe: Recipe, allow_code: bool = False) -> Recipe:
+    """The recipe with every setting of every part written out, checked against the part's own.
+
+    Raises `UserError` for unknown parts and settings and for values of the wrong type.
+    """
+    return replace(recipe, **{field: complete(getattr(recipe, field), field, allow_code) for field in PARTS})
+
+
+def complete(part: Part, field: str, allow_code: bool) -> Part:
+    known = settings_of(PARTS[field].find(part.name, allow_code))
+    for name in part.settings:
+        if name not in known:
+            raise UserError(f"{field} '{part.name}' has no setting '{name}'{nearest(name, known)}")
+    values = {}
+    for name, parameter in known.items():
+        value = part.settings.get(name, parameter.default)
+        try:
+            values[name] = CONVERTER.structure(value, parameter.annotation)
+        except Exception as error:
+            raise UserError(f"{field}.{name} is {value!r}, and must be {describe(parameter.annotation)}") from error
+    return Part(part.name, values)
+
+
+def describe(annotation: Any) -> str:
+    """A type in words: `one of 'batch', 'none'`, `int`, `a list of int`."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return "one of " + ", ".join(repr(value) for value in typing.get_args(annotation))
+    if typing.get_origin(annotation) is tuple:
+        return f"a list of {typing.get_args(annotation)[0].__name__}"
+    return annotation.__name__ if isinstance(annotation, type | types.GenericAlias) else str(annotation)
+
+
+def build_networks(recipe: Recipe, channels: int, num_classes: int, allow_code: bool = False) -> dict[str, nn.Module]:
+    """G and D, initialised from the recipe's seed, on the CPU."""
+    networks = {}
+    for number, field in enumerate(("G", "D")):
+        part = getattr(recipe, field)
+        reseed(recipe.seed, -2, number)
+        build = PARTS[field].find(part.name, allow_code)
+        networks[field] = build(recipe.data.resolution, channels, num_classes, **part.settings)
+    return networks
+
+
+def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code: bool = False) -> Training:
+    """Everything that a run moves, at its start. `recipe` is `completed`.
+
+    Raises `UserError` where data, networks and settings do not go together.
+    """
+    if len(dataset.images) == 0:
+        raise UserError("there is no image to train on: all are held out or unreadable")
+    networks = build_networks(recipe, dataset.images.shape[1], len(dataset.classes), allow_code)
+    networks = {name: engine.place(network).train() for name, network in networks.items()}
+    objective = OBJECTIVES.find(recipe.objective.name, allow_code)(**recipe.objective.settings)
+    game = GAMES.find(recipe.game.name, allow_code)(networks, objective, **recipe.game.settings)
+    if set(recipe.optim) != set(game.players):
+        raise UserError(f"optim has {', '.join(recipe.optim)}, and the players of '{recipe.game.name}' are {', '.join(game.players)}")
+    optimizers: dict[str, torch.optim.Optimizer] = {}
+    for player, settings in recipe.optim.items():
+        parameters = [p for network in game.players[player] for p in network.parameters()]
+        optimizers[player] = torch.optim.Adam(parameters, settings.lr, settings.betas, settings.eps, fused=True)
+    half_life = recipe.ema.half_life_kimg
+    ema = EMA(networks["G"], half_life) if half_life else None
+    loader = Loader(dataset, recipe.data, recipe.seed, networks["G"].z_dim, engine.device)
+    return Training(recipe, engine, loader, networks, game, optimizers, ema)

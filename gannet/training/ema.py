@@ -1,0 +1,27 @@
+"""A moving average of a network's weights and buffers (Yazici et al. 2019, "The unusual
+effectiveness of averaging in GAN training")."""
+
+import copy
+
+import torch
+from torch import nn
+
+
+class EMA:
+    """The average of `network`; its half-life is in images, so that it means the same at any batch size."""
+
+    def __init__(self, network: nn.Module, half_life_kimg: float):
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.half_life_nimg = half_life_kimg * 1000
+        source, average = dict(network.state_dict()), self.network.state_dict()
+        floating = [name for name, value in average.items() if value.is_floating_point()]
+        others = [name for name in average if name not in floating]
+        self.pairs = [average[n] for n in floating], [source[n] for n in floating]
+        self.counters = [average[n] for n in others], [source[n] for n in others]
+
+    @torch.no_grad()
+    def update(self, num_images: int) -> None:
+        """Moves the average towards the network, `num_images` reals after the last time."""
+        torch._foreach_lerp_(*self.pairs, 1 - 0.5 ** (num_images / self.half_life_nimg))
+        if self.counters[0]:
+            torch._foreach_copy_(*self.counters)

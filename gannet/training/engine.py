@@ -1,0 +1,89 @@
+"""The device: which one, in what precision, and how fast it is."""
+
+import contextlib
+import ctypes
+import hashlib
+import platform
+import struct
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from gannet.errors import UserError
+
+M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1  # glibc's mallopt
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where a run computes, and in what precision."""
+
+    device: torch.device
+    precision: str = "float32"
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Convolutions and products in the run's precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """The network on the device, its images' channels last in memory."""
+        return network.to(self.device, memory_format=torch.channels_last)
+
+    def wait(self) -> None:
+        """Returns when the device has done what it was told."""
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).synchronize()
+
+
+def find_device(name: str) -> torch.device:
+    """`auto`: CUDA, else MPS, else the CPU. Raises `UserError` for a device that is not here."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"device '{name}' cannot be used here ({reason}); set --device cpu, or see gannet doctor") from error
+    return device
+
+
+def reseed(seed: int, *numbers: int) -> None:
+    """Sets torch's generators to a state that follows from the seed and the numbers alone."""
+    digest = hashlib.blake2b(struct.pack(f"<{1 + len(numbers)}q", seed, *numbers), digest_size=8).digest()
+    torch.manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+@contextlib.contextmanager
+def only(learner: str, players: dict[str, list[nn.Parameter]]) -> Iterator[None]:
+    """Freezes every player but one: no gradient is computed that would be thrown away."""
+    frozen = [p for name, parameters in players.items() if name != learner for p in parameters]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+
+
+@contextlib.contextmanager
+def kept_memory(device: torch.device) -> Iterator[None]:
+    """Lets glibc keep what is freed: a step's big buffers are else mapped and cleared at each use.
+
+    It takes a tenth off a float32 step on the CPU. Elsewhere there is nothing to do.
+    """
+    if device.type != "cpu" or platform.libc_ver()[0] != "glibc":
+        yield
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:
+        mallopt(M_MMAP_MAX, 2**16)
+        mallopt(M_TRIM_THRESHOLD, 2**25)

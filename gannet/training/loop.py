@@ -1,0 +1,161 @@
+"""The loop: it plays the turns of any game, in time order.
+
+The loop alone freezes all but the learner, opens autocast, accumulates over micro-batches, goes
+backward, refuses steps that are not finite, steps, averages weights and counts.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gannet.config import Recipe
+from gannet.data.batch import Draw, Loader
+from gannet.errors import DivergedError
+from gannet.games.turn import Game, Loss, Now, Turn
+from gannet.training.ema import EMA
+from gannet.training.engine import Engine, only, reseed
+from gannet.training.statistics import Means
+
+GIVE_UP_AFTER = 10  # iterations in a row that had to be skipped
+
+
+@dataclass
+class Training:
+    """Everything that moves while a run goes on."""
+
+    COUNTERS: ClassVar = ("iteration", "cur_nimg", "num_z", "num_skipped", "skipped_in_a_row")
+
+    recipe: Recipe
+    engine: Engine
+    loader: Loader
+    networks: dict[str, nn.Module]
+    game: Game
+    optimizers: dict[str, torch.optim.Optimizer]
+    ema: EMA | None
+    means: Means = field(default_factory=Means)
+    iteration: int = 0
+    cur_nimg: int = 0
+    num_z: int = 0
+    num_skipped: int = 0
+    skipped_in_a_row: int = 0
+
+    def __post_init__(self) -> None:
+        self.parameters = {
+            player: [p for network in networks for p in network.parameters()]
+            for player, networks in self.game.players.items()
+        }
+        self.buffers = [b for network in self.networks.values() for b in network.buffers()]
+
+    @property
+    def sampler(self) -> nn.Module:
+        """The generator that samples: the average where the recipe has one, else G itself."""
+        return self.ema.network if self.ema else self.networks["G"]
+
+
+def iterate(t: Training) -> None:
+    """Plays one iteration of the game.
+
+    Raises `DivergedError` when too many iterations in a row were not finite.
+    """
+    size = t.recipe.train.micro_batch or t.recipe.train.batch
+    num_micro = t.recipe.train.batch // size
+    now = Now(t.iteration, num_micro)
+    draws = [draw_of(t, micro, size) for micro in range(num_micro)]
+    before = [b.clone() for b in t.buffers]
+    finite: list[Tensor] = []
+    for number, turns in enumerate(rounds(t, [t.game.turns(draw, now) for draw in draws])):
+        losses = [accumulate(t, micro_turns, number) for micro_turns in turns]
+        finite += [step(t, micro_turns[0], loss) for micro_turns, loss in zip(turns, losses, strict=True)]
+    t.iteration += 1
+    num_images = draws[0].next_real - t.cur_nimg
+    t.cur_nimg, t.num_z = draws[0].next_real, draws[0].next_z
+    guard(t, finite, before)
+    if t.ema:
+        t.ema.update(num_images)
+
+
+def draw_of(t: Training, micro: int, size: int) -> Draw:
+    def reseed_draw(number: int) -> None:
+        reseed(t.recipe.seed, number, -1, micro)
+
+    return Draw(t.loader, reseed_draw, t.cur_nimg, t.num_z, t.recipe.train.batch, micro, size)
+
+
+def rounds(t: Training, games: Sequence[Iterator[Turn | tuple[Turn, ...]]]) -> Iterator[list[tuple[Turn, ...]]]:
+    """Advances the game of each micro-batch in step; the turns of a round are simultaneous.
+
+    Each turn comes as a tuple over the micro-batches.
+    """
+    while True:
+        with t.engine.autocast():
+            turns = [next(game, ()) for game in games]
+        if not any(turns):
+            return
+        together = [turn if isinstance(turn, tuple) else (turn,) for turn in turns]
+        yield list(zip(*together, strict=True))
+
+
+def accumulate(t: Training, turns: Sequence[Turn], number: int) -> Tensor:
+    """The gradients of one turn for its learner, over all micro-batches; and its loss."""
+    learner = turns[0].learns
+    whole = torch.zeros((), device=t.engine.device)
+    t.optimizers[learner].zero_grad(set_to_none=True)
+    with only(learner, t.parameters):
+        for micro, turn in enumerate(turns):
+            reseed(t.recipe.seed, t.num_z, number, micro)
+            with t.engine.autocast():
+                loss = turn.loss()
+            share = torch.stack([term.mean() for term in loss.terms.values()]).sum() / len(turns)
+            share.backward()
+            whole += share.detach()
+            record(t.means, turn, loss, 1 / len(turns))
+    t.means.add(f"loss {turns[0].name}", whole)
+    return whole
+
+
+def record(means: Means, turn: Turn, loss: Loss, weight: float) -> None:
+    if len(loss.terms) > 1:
+        for name, term in loss.terms.items():
+            means.add(f"{turn.name} {name}", term, weight)
+    for name, value in loss.stats.items():
+        means.add(name, value, weight)
+
+
+def step(t: Training, turn: Turn, loss: Tensor) -> Tensor:
+    """One step of the learner's optimizer, none where loss or gradient is not finite; says which it was.
+
+    The optimizer itself looks at `found_inf`, on the device, so nothing waits for it.
+    """
+    gradients = [p.grad for p in t.parameters[turn.learns] if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    t.means.add(f"grad norm {turn.name}", norm)
+    finite = torch.isfinite(norm + loss)
+    optimizer = t.optimizers[turn.learns]
+    optimizer.found_inf = (~finite).float()
+    optimizer.step()
+    return finite
+
+
+def guard(t: Training, finite: list[Tensor], before: list[Tensor]) -> None:
+    """Where a step of the iteration was refused, buffers such as batch norm's go back as well."""
+    if torch.stack(finite).all():
+        t.skipped_in_a_row = 0
+        return
+    torch._foreach_copy_(t.buffers, before)
+    t.num_skipped += 1
+    t.skipped_in_a_row += 1
+    if t.skipped_in_a_row >= GIVE_UP_AFTER:
+        raise DivergedError(
+            f"training diverged: {GIVE_UP_AFTER} iterations in a row had a loss or gradient that is not finite, at"
+            f" {t.cur_nimg / 1000:.1f} kimg; try a lower learning rate (--lr) or --train.precision float32"
+        )
+
+
+def play(t: Training, total_nimg: int) -> Iterator[int]:
+    """Plays until D has seen `total_nimg` reals; yields the number seen after each iteration."""
+    while t.cur_nimg < total_nimg:
+        iterate(t)
+        yield t.cur_nimg

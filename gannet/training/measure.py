@@ -1,0 +1,72 @@
+"""How fast a recipe trains here: a few iterations on a copy, in each precision that there is."""
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+
+from gannet.config import Recipe, changed
+from gannet.data.dataset import Dataset
+from gannet.training.build import build_training
+from gannet.training.engine import Engine, kept_memory
+from gannet.training.loop import Training, iterate
+
+MIN_GAIN = 1.1  # bfloat16 has to be this much faster, or float32 stays
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of one iteration, by precision; which one was chosen, and why."""
+
+    seconds: dict[str, float]
+    precision: str
+    why: str
+
+    @property
+    def seconds_per_iteration(self) -> float:
+        return self.seconds[self.precision]
+
+
+def measure(recipe: Recipe, dataset: Dataset, device: torch.device, allow_code: bool = False) -> Speed:
+    """Times some iterations of the recipe on the device, on networks of its own.
+
+    With precision `auto` it tries float32 and bfloat16, and takes bfloat16 where it pays: a device
+    may have it and emulate it.
+    """
+    asked = recipe.train.precision
+    seconds = {}
+    for precision in ["float32", "bfloat16"] if asked == "auto" else [asked]:
+        try:
+            training = build_training(recipe, dataset, Engine(device, precision), allow_code)
+            seconds[precision] = time_iterations(training)
+        except RuntimeError:
+            if precision == "float32" or asked != "auto":
+                raise
+    if asked != "auto":
+        return Speed(seconds, asked, "as asked")
+    if "bfloat16" not in seconds:
+        return Speed(seconds, "float32", "bfloat16 does not run on this device")
+    gain = seconds["float32"] / seconds["bfloat16"]
+    if gain >= MIN_GAIN:
+        return Speed(seconds, "bfloat16", f"measured {gain:.1f} times as fast as float32 here")
+    return Speed(seconds, "float32", f"bfloat16 measured {gain:.1f} times as fast here, too little to give up digits")
+
+
+def time_iterations(training: Training, seconds: float = 0.5, at_least: int = 2) -> float:
+    """The median of some iterations, after one that is not counted."""
+    times: list[float] = []
+    with kept_memory(training.engine.device):
+        iterate(training)
+        training.engine.wait()
+        while len(times) < at_least or sum(times) < seconds:
+            start = time.perf_counter()
+            iterate(training)
+            training.engine.wait()
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def with_precision(recipe: Recipe, speed: Speed) -> Recipe:
+    """The recipe with the precision written down, so that a resumed run keeps it."""
+    return changed(recipe, "train", precision=speed.precision)

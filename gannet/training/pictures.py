@@ -1,0 +1,112 @@
+"""What a person looks at: grids of samples, curves, the evolution of a grid."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from gannet.files import write_with
+from gannet.images import grid, png, to_uint8
+
+MAX_FRAMES = 100
+MAX_POINTS = 1000
+
+
+@torch.no_grad()
+def generate(G: nn.Module, z: Tensor, c: Tensor, mode: str, batch: int = 64) -> np.ndarray:
+    """uint8 images `[N, C, H, W]`; G is left in the mode and with the buffers that it had.
+
+    In `train` mode all of z is one batch, since batch norm then sees its companions.
+    """
+    was_training, buffers = G.training, [b.clone() for b in G.buffers()]
+    G.train(mode == "train")
+    size = len(z) if mode == "train" else batch
+    parts = zip(z.split(size), c.split(size), strict=True)
+    images = np.concatenate([to_uint8(G(z_part, c_part)) for z_part, c_part in parts])
+    if mode == "train":
+        torch._foreach_copy_(list(G.buffers()), buffers)
+    G.train(was_training)
+    return images
+
+
+def side_by_side(real: np.ndarray, generated: np.ndarray) -> Image.Image:
+    """Real images on the left, generated ones on the right."""
+    num = min(len(real), len(generated))
+    left, right = grid(real[:num]), grid(generated[:num])
+    picture = Image.new(right.mode, (left.width + right.width + 16, right.height), "white")
+    picture.paste(left, (0, 0))
+    picture.paste(right, (left.width + 16, 0))
+    return picture
+
+
+def save_evolution(samples: Path, target: Path) -> None:
+    """An animated WebP of the grids, oldest first, the last one held."""
+    files = sorted(samples.glob("kimg*.png"))
+    chosen = np.unique(np.linspace(0, len(files) - 1, MAX_FRAMES).round().astype(int)) if files else []
+    frames = [Image.open(files[i]).convert("RGB") for i in chosen]
+    if not frames:
+        return
+    durations = [200] * (len(frames) - 1) + [2000]
+    buffer = io.BytesIO()
+    options = {"save_all": True, "append_images": frames[1:], "duration": durations, "loop": 0, "quality": 80}
+    frames[0].save(buffer, "WEBP", **options)
+    write_with(target, lambda file: file.write(buffer.getbuffer()))
+
+
+def read_stats(path: Path) -> list[dict[str, Any]]:
+    """The lines of a stats.jsonl; a last line that was cut short is left out."""
+    lines = []
+    if path.exists():
+        for line in path.read_text("utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+    return lines
+
+
+def save_curves(lines: list[dict[str, Any]], target: Path) -> None:
+    """Losses above, D's ratings below, over kimg."""
+    from matplotlib.figure import Figure
+
+    lines = [line for line in lines if line["type"] == "stats"]
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    losses, ratings = figure.subplots(2, 1, sharex=True)
+    for name in ("loss D", "loss G"):
+        curve(losses, lines, name)
+    for name in ("D(x)", "D(G(z))", "D(G(z)) after"):
+        curve(ratings, lines, name)
+    losses.set_ylabel("loss")
+    ratings.set(ylabel="probability that D gives", xlabel="kimg (thousands of real images seen by D)", ylim=(-0.02, 1.02))
+    for axes in (losses, ratings):
+        axes.grid(alpha=0.3)
+        axes.legend(loc="upper right")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110)
+    write_with(target, lambda file: file.write(buffer.getbuffer()))
+
+
+def curve(axes: Any, lines: list[dict[str, Any]], name: str) -> None:
+    """Every value, faint, where there are few; and their mean over neighbours."""
+    points = np.array([(line["kimg"], line[name]) for line in lines if line.get(name) is not None], dtype=float)
+    if not len(points):
+        return
+    per_bin = -(-len(points) // MAX_POINTS)
+    bins = [chunk.mean(0) for chunk in np.array_split(points, -(-len(points) // per_bin))]
+    x, y = np.array(bins).T
+    width = max(1, len(y) // 50)
+    padded = np.pad(y, (width // 2, width - 1 - width // 2), mode="edge")
+    smooth = np.convolve(padded, np.ones(width) / width, "valid")
+    (line,) = axes.plot(x, smooth, label=name, linewidth=1.6)
+    axes.plot(x, y, color=line.get_color(), alpha=0.25, linewidth=0.8)
+
+
+def save_grid(path: Path, images: np.ndarray, columns: int) -> None:
+    """The grid of uint8 images as a PNG."""
+    picture = grid(images, columns)
+    write_with(path, lambda file: file.write(png(picture)))

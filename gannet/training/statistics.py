@@ -1,0 +1,37 @@
+"""What is measured while a run goes on: names, meanings, and means that wait on the device.
+
+| name | meaning |
+|---|---|
+| `loss D`, `loss G` | sum of the terms that the player minimises, mean over the batch |
+| `D real`, `D fake`, `G adversarial`, ... | each term where a turn has more than one |
+| `D(x)`, `D(G(z))` | mean probability that D gives to reals and fakes, before its step |
+| `D(G(z)) after` | the same for fakes after D's step, as G's turn sees it |
+| `accuracy real`, `accuracy fake` | fraction of reals and fakes that D tells right |
+| `grad norm D`, `grad norm G` | Euclidean norm of all the player's gradients |
+"""
+
+import torch
+from torch import Tensor
+
+
+class Means:
+    """Running means of named values; nothing is read from the device until `flush`."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, float] = {}
+
+    def add(self, name: str, value: Tensor, weight: float = 1.0) -> None:
+        """Adds the mean of `value`; a micro-batch counts as its share of the batch."""
+        value = value.detach().float().mean() * weight
+        self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.counts[name] = self.counts.get(name, 0.0) + weight
+
+    def flush(self) -> dict[str, float]:
+        """The means since the last flush, in the order in which the names first came."""
+        if not self.sums:
+            return {}
+        values = torch.stack(list(self.sums.values())).tolist()
+        means = {name: value / self.counts[name] for name, value in zip(self.sums, values, strict=True)}
+        self.sums, self.counts = {}, {}
+        return means
