@@ -1,0 +1,12 @@
+"""Images of the user's: found, looked at, made alike, kept decoded, and given out in order."""
+
+from gannet.parts import Table
+
+SOURCES = Table(
+    "data set",
+    ("shapes", "gannet.data.shapes:circles"),
+    ("shapes-labelled", "gannet.data.shapes:circles_and_squares"),
+    ("mnist", "gannet.data.downloads:mnist"),
+    ("fashion-mnist", "gannet.data.downloads:fashion_mnist"),
+    ("cifar10", "gannet.data.downloads:cifar10"),
+)

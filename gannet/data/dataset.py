@@ -1,0 +1,80 @@
+"""A set of images, decoded and ready to train on."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gannet.config import Data
+from gannet.data.cache import cache_folder, entry_key, read_entry, write_entry
+from gannet.data.held_out import groups
+from gannet.data.pool import Progress
+from gannet.data.sources import Source
+from gannet.errors import UserError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images of one size with their labels; those held out are apart."""
+
+    images: np.ndarray
+    """uint8 `[N, C, R, R]`, memory-mapped, premultiplied where C is 4: the images to train on."""
+    labels: np.ndarray
+    """int64 `[N]`; zeros without classes."""
+    classes: tuple[str, ...]
+    """Names of the classes; empty when labels are not asked for."""
+    names: list[str]
+    """File name of each of `images`."""
+    held_out: np.ndarray
+    """uint8 `[M, C, R, R]`: the images set aside; M may be 0."""
+    fingerprint: str
+    """SHA-256 of the decoded pixels, the labels and the split."""
+    unreadable: list[tuple[str, str]]
+    """Name and reason of each file that was left out."""
+    cache: Path
+    """Folder of the decoded images."""
+
+
+def prepare(source: Source, settings: Data, channels: int, progress: Progress | None = None) -> Dataset:
+    """The images of `source` decoded to `channels` (1, 3 or 4), from the cache where they are known.
+
+    Raises `UserError` when more than `settings.max_unreadable` of the files cannot be read, when
+    labels are asked for and there are no class folders, and for a split that cannot be made.
+    """
+    if settings.labels and not source.classes:
+        raise UserError(
+            f"data.labels is on, but {source.name} has no classes: put each class's images into a folder of its own"
+        )
+    units = groups(source.names, settings.group_by) if settings.held_out else None
+    root = Path(settings.cache).expanduser() if settings.cache else cache_folder()
+    folder = root / "images" / entry_key(source, settings, channels, units)
+    images, index = read_entry(folder) or write_entry(folder, source, settings, channels, units, progress)
+    unreadable = [(name, why) for name, why in index["unreadable"]]
+    _check_unreadable(unreadable, len(source), settings.max_unreadable)
+    num = index["num_train"]
+    labels = np.array(index["labels"], np.int64) * settings.labels
+    classes = source.classes if settings.labels else ()
+    facts = [index["content"], num, labels.tolist(), classes]
+    return Dataset(
+        images=images[:num],
+        labels=labels[:num],
+        classes=classes,
+        names=index["names"][:num],
+        held_out=images[num:],
+        fingerprint=hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
+        unreadable=unreadable,
+        cache=folder,
+    )
+
+
+def _check_unreadable(unreadable: list[tuple[str, str]], num: int, limit: float) -> None:
+    if len(unreadable) <= limit * num:
+        return
+    first = ", ".join(f"{name} ({why})" for name, why in unreadable[:3])
+    more = ", ..." if len(unreadable) > 3 else ""
+    raise UserError(
+        f"{len(unreadable):,} of {num:,} images cannot be read: {first}{more}; mend or remove them, "
+        "or leave them out with --data.max-unreadable 1"
+    )
