@@ -4,6 +4,7 @@ A `Recipe` says everything that is needed to train: data, networks, game, optimi
 what is kept. Parts (networks, games, objectives) are named by string with settings of their own.
 """
 
+import dataclasses
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,6 @@ from typing import Any, Literal
 
 import cattrs
 import tomli_w
-from cattrs.gen import make_dict_structure_fn
 
 from gannet.errors import UserError, nearest
 
@@ -181,7 +181,9 @@ def amount(text: str, units: Mapping[str, object] = UNITS) -> tuple[float, str]:
         value = -1.0
     unit = unit if unit in units else f"{unit}s"
     if not 0 < value < float("inf") or unit not in units:
-        raise UserError(f"'{text}' is not a number above 0 and one of {', '.join(units)}, as in '100 {next(iter(units))}'")
+        raise UserError(
+            f"'{text}' is not a number above 0 and one of {', '.join(units)}, as in '100 {next(iter(units))}'"
+        )
     return value, unit
 
 
@@ -213,7 +215,12 @@ def check(recipe: Recipe) -> None:
         ("data.held_out", recipe.data.held_out, 0 <= recipe.data.held_out < 1, "from 0 to below 1"),
         ("data.max_unreadable", recipe.data.max_unreadable, 0 <= recipe.data.max_unreadable <= 1, "from 0 to 1"),
         ("train.batch", recipe.train.batch, recipe.train.batch >= 1, "at least 1"),
-        ("train.micro_batch", micro, micro >= 0 and not (micro and recipe.train.batch % micro), "a divisor of train.batch"),
+        (
+            "train.micro_batch",
+            micro,
+            micro >= 0 and not (micro and recipe.train.batch % micro),
+            "a divisor of train.batch",
+        ),
         ("ema.half_life_kimg", recipe.ema.half_life_kimg, recipe.ema.half_life_kimg >= 0, "at least 0"),
         ("samples.num", recipe.samples.num, recipe.samples.num >= 1, "at least 1"),
         ("stats.every", recipe.stats.every, recipe.stats.every >= 1, "at least 1"),
@@ -232,6 +239,23 @@ def check(recipe: Recipe) -> None:
 def changed(recipe: Recipe, section: str, **values: Any) -> Recipe:
     """The recipe with some values of one section changed: `changed(recipe, "train", batch=32)`."""
     return replace(recipe, **{section: replace(getattr(recipe, section), **values)})
+
+
+def overridden(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """The recipe with settings changed by their dotted names: `{"optim.G.lr": 1e-4}`.
+
+    Everything else stays. Raises `UserError` for unknown names and bad values.
+    """
+    table = CONVERTER.unstructure(recipe)
+    for name, value in values.items():
+        *sections, key = name.split(".")
+        inner = table
+        for section in sections:
+            if not isinstance(inner.get(section), dict):
+                raise UserError(f"there is no setting '{name}'{nearest(section, inner)}")
+            inner = inner[section]
+        inner[key] = value
+    return _structured(table, "settings")
 
 
 def _structure_part(value: Any, _: type) -> Part:
@@ -276,10 +300,15 @@ def from_toml(text: str, where: str) -> tuple[Recipe, dict[str, Any]]:
     """
     try:
         table = tomllib.loads(text)
-        facts = table.pop("run", {})
-        return CONVERTER.structure(table, Recipe), facts
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where} is not TOML: {error}") from error
+    facts = table.pop("run", {})
+    return _structured(table, where), facts
+
+
+def _structured(table: Mapping[str, Any], where: str) -> Recipe:
+    try:
+        return CONVERTER.structure(table, Recipe)
     except cattrs.BaseValidationError as error:
         raise UserError(f"{where}: {_first_problem(error)}") from error
 
@@ -310,6 +339,4 @@ def _first_problem(error: BaseException, place: str = "") -> str:
 
 
 def _fields(cl: type) -> tuple[Any, ...]:
-    import dataclasses
-
     return dataclasses.fields(cl) if dataclasses.is_dataclass(cl) else ()

@@ -15,7 +15,8 @@ SAMPLE = 256
 SAMPLE_PIXELS = 256 * 2**20  # fewer images are sampled where they are larger than a megapixel
 ART_SIDE = 128  # pixels; larger images are not taken for pixel art
 ART_COLOURS = 64
-ART_SHARE = 0.9  # of the images in a set that must look like pixel art
+NEARLY_ALL = 0.9  # of the images in a set
+DARK = 8  # of 255
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,11 @@ class Header:
 
 @dataclass(frozen=True)
 class Look:
-    """What the pixels of an image say: 1, 3 or 4 channels in use, and whether it is pixel art."""
+    """What the pixels of an image say: 1, 3 or 4 channels in use, pixel art or not, edges dark or not."""
 
     channels: int
     art: bool
+    dark_border: bool
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Scan:
     """Some images have greys of more than 8 bits."""
     pixel_art: bool
     """Nearly all images are small, of few colours, with hard edges."""
+    dark_border: bool
+    """Nearly all images are black or transparent along their edges."""
     unreadable: list[tuple[str, str]]
     """Name and reason of each file that cannot be read, among those that were tried."""
     ignored: int
@@ -90,7 +94,8 @@ def summary(
         classes={name: int(n) for name, n in zip(source.classes, counts, strict=False)},
         channels=max((look.channels for look in seen), default=3),
         wide=any(h.wide for h in heads),
-        pixel_art=bool(seen and small and np.mean([look.art for look in seen]) >= ART_SHARE),
+        pixel_art=bool(seen and small and np.mean([look.art for look in seen]) >= NEARLY_ALL),
+        dark_border=bool(seen and np.mean([look.dark_border for look in seen]) >= NEARLY_ALL),
         unreadable=[(source.names[i], why) for i, why in sorted(failed.items())],
         ignored=source.ignored,
     )
@@ -125,7 +130,14 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 def look(array: np.ndarray) -> Look:
     """What `pixels` tell."""
-    return Look(channels=1 if array.ndim == 2 else array.shape[2], art=_is_art(array))
+    return Look(1 if array.ndim == 2 else array.shape[2], _is_art(array), _has_dark_border(array))
+
+
+def _has_dark_border(array: np.ndarray) -> bool:
+    """Whether the outermost pixels are black or transparent."""
+    seen = array[..., 3:] if array.ndim == 3 and array.shape[2] == 4 else array
+    edges = [seen[0], seen[-1], seen[:, 0], seen[:, -1]]
+    return array.dtype == np.uint8 and max(int(edge.max()) for edge in edges) <= DARK
 
 
 def evenly(items: Sequence[int], num: int) -> list[int]:

@@ -85,9 +85,16 @@ class Now:
         return Fakes(make, keep_graph=self.num_micro == 1)
 
 
+class Objective(Protocol):
+    """What the players minimise."""
+
+    classifier: bool
+
+
 class Game(Protocol):
     """The rules: players by name, each with the networks it moves, and the turns of an iteration."""
 
     players: Mapping[str, list[nn.Module]]
+    objective: Objective
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]: ...

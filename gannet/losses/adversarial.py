@@ -28,7 +28,9 @@ class NonSaturating:
 
     def __init__(self, *, real_label: float = 1.0, fake_label: float = 0.0, label_noise: float = 0.0):
         if not 0 <= fake_label < real_label <= 1:
-            raise UserError(f"labels of {fake_label} (fake) and {real_label} (real) must be from 0 to 1, fake below real")
+            raise UserError(
+                f"labels of {fake_label} (fake) and {real_label} (real) must be from 0 to 1, fake below real"
+            )
         if not 0 <= label_noise < 0.5:
             raise UserError(f"objective.label_noise is {label_noise}, and must be from 0 to below 0.5")
         self.real_label, self.fake_label, self.label_noise = real_label, fake_label, label_noise

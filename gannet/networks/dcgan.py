@@ -6,9 +6,9 @@ Its five rules (section 3): strided convolutions in place of pooling, batch norm
 in D.
 """
 
+from itertools import pairwise
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from gannet.errors import UserError
@@ -55,7 +55,7 @@ class Generator(nn.Module):
         self.noise = LabelledNoise(z_dim, num_classes, label, embedding_dim)
         features = widths(resolution, width, max_width)[::-1]
         blocks = self.block(nn.ConvTranspose2d(self.noise.out_dim, features[0], 4, 1, 0, bias=False))
-        for before, after in zip(features, features[1:], strict=False):
+        for before, after in pairwise(features):
             blocks += self.block(nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False))
             for _ in range(extra_convs):
                 blocks += self.block(nn.Conv2d(after, after, 3, 1, 1, bias=False))
@@ -99,12 +99,14 @@ class Discriminator(nn.Module):
         self.projection = ClassEmbedding(projected, features[-1], std=features[-1] ** -0.5)
         sizes = [channels + self.label_channel.num_channels, *features]
         blocks: list[nn.Module] = []
-        for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for i, (before, after) in enumerate(pairwise(sizes)):
             layer_norm = "none" if norm == "batch" and i == 0 else norm
             conv = nn.Conv2d(before, after, 4, 2, 1, bias=bias and layer_norm != "batch")
             blocks += [*normalised(conv, after, layer_norm), LeakyDropout(0.2, dropout)]
         self.blocks = nn.Sequential(*blocks)
-        (self.to_logit,) = normalised(nn.Conv2d(features[-1], 1, 4, 1, 0, bias=bias), 1, "none" if norm == "batch" else norm)
+        (self.to_logit,) = normalised(
+            nn.Conv2d(features[-1], 1, 4, 1, 0, bias=bias), 1, "none" if norm == "batch" else norm
+        )
         initialise(self, init)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:

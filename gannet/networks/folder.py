@@ -34,7 +34,9 @@ def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]
         config = json.loads((folder / "config.json").read_text("utf-8"))
         weights = load((folder / "model.safetensors").read_bytes())
     except FileNotFoundError as error:
-        raise UserError(f"{folder} holds no {Path(error.filename).name}: is it the folder of a trained network?") from error
+        raise UserError(
+            f"{folder} holds no {Path(error.filename).name}: is it the folder of a trained network?"
+        ) from error
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{folder} cannot be read: {error}") from error
     try:

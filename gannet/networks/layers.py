@@ -6,7 +6,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
-from torch.nn.utils.parametrize import is_parametrized
 
 Init = Literal["pytorch", "dcgan", "he_uniform", "glorot_uniform"]
 
@@ -90,9 +89,7 @@ def dropout_mask(x: Tensor, p: float) -> Tensor:
     return torch.as_strided(mask, x.shape, torch.empty_like(x, device="meta").stride()).to(x.dtype).mul_(1 / (1 - p))
 
 
-def normalised(
-    layer: nn.Module, num_features: int, norm: Literal["batch", "spectral", "none"]
-) -> list[nn.Module]:
+def normalised(layer: nn.Module, num_features: int, norm: Literal["batch", "spectral", "none"]) -> list[nn.Module]:
     """A convolution with what normalises it: batch norm after it, its weight's spectral norm, or neither."""
     if norm == "batch":
         return [layer, nn.BatchNorm2d(num_features)]
@@ -114,7 +111,7 @@ def initialise(network: nn.Module, init: Init) -> None:
     }[init]
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            weight(module.parametrizations.weight.original if is_parametrized(module, "weight") else module.weight)
+            weight(dict(module.named_parameters()).get("parametrizations.weight.original", module.weight))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.modules.batchnorm._BatchNorm) and init == "dcgan":

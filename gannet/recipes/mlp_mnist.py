@@ -17,7 +17,13 @@ def mlp_mnist() -> Recipe:
         about="MNIST at 28x28 with fully connected networks; G steps twice for each step of D.",
         data=Data(source="mnist", resolution=28, channels=1, replacement=True),
         G=part(
-            "mlp", z_dim=100, hidden=(256, 512, 1024), norm_first=False, bn_momentum=0.3, bn_eps=1e-3, init="glorot_uniform"
+            "mlp",
+            z_dim=100,
+            hidden=(256, 512, 1024),
+            norm_first=False,
+            bn_momentum=0.3,
+            bn_eps=1e-3,
+            init="glorot_uniform",
         ),
         D=part("mlp", hidden=(512, 256), init="glorot_uniform"),
         game=part("gan-halves", g_steps=2),

@@ -29,7 +29,8 @@ def completed(recipe: Recipe, allow_code: bool = False) -> Recipe:
 
     Raises `UserError` for unknown parts and settings and for values of the wrong type.
     """
-    return replace(recipe, **{field: complete(getattr(recipe, field), field, allow_code) for field in PARTS})
+    parts: dict[str, Any] = {field: complete(getattr(recipe, field), field, allow_code) for field in PARTS}
+    return replace(recipe, **parts)
 
 
 def complete(part: Part, field: str, allow_code: bool) -> Part:
@@ -79,12 +80,13 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
     objective = OBJECTIVES.find(recipe.objective.name, allow_code)(**recipe.objective.settings)
     game = GAMES.find(recipe.game.name, allow_code)(networks, objective, **recipe.game.settings)
     if set(recipe.optim) != set(game.players):
-        raise UserError(f"optim has {', '.join(recipe.optim)}, and the players of '{recipe.game.name}' are {', '.join(game.players)}")
+        have, want = ", ".join(recipe.optim), ", ".join(game.players)
+        raise UserError(f"optim has {have}, and the players of '{recipe.game.name}' are {want}")
     optimizers: dict[str, torch.optim.Optimizer] = {}
     for player, settings in recipe.optim.items():
         parameters = [p for network in game.players[player] for p in network.parameters()]
         optimizers[player] = torch.optim.Adam(parameters, settings.lr, settings.betas, settings.eps, fused=True)
     half_life = recipe.ema.half_life_kimg
     ema = EMA(networks["G"], half_life) if half_life else None
-    loader = Loader(dataset, recipe.data, recipe.seed, networks["G"].z_dim, engine.device)
+    loader = Loader(dataset, recipe.data, recipe.seed, typing.cast(int, networks["G"].z_dim), engine.device)
     return Training(recipe, engine, loader, networks, game, optimizers, ema)

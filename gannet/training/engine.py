@@ -30,7 +30,7 @@ class Engine:
 
     def place(self, network: nn.Module) -> nn.Module:
         """The network on the device, its images' channels last in memory."""
-        return network.to(self.device, memory_format=torch.channels_last)
+        return network.to(self.device).to(memory_format=torch.channels_last)
 
     def wait(self) -> None:
         """Returns when the device has done what it was told."""
@@ -47,7 +47,9 @@ def find_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"device '{name}' cannot be used here ({reason}); set --device cpu, or see gannet doctor") from error
+        raise UserError(
+            f"device '{name}' cannot be used here ({reason}); set --device cpu, or see gannet doctor"
+        ) from error
     return device
 
 

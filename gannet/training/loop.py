@@ -6,7 +6,7 @@ backward, refuses steps that are not finite, steps, averages weights and counts.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -133,7 +133,7 @@ def step(t: Training, turn: Turn, loss: Tensor) -> Tensor:
     norm = torch.nn.utils.get_total_norm(gradients)
     t.means.add(f"grad norm {turn.name}", norm)
     finite = torch.isfinite(norm + loss)
-    optimizer = t.optimizers[turn.learns]
+    optimizer: Any = t.optimizers[turn.learns]
     optimizer.found_inf = (~finite).float()
     optimizer.step()
     return finite

@@ -82,7 +82,9 @@ def save_curves(lines: list[dict[str, Any]], target: Path) -> None:
     for name in ("D(x)", "D(G(z))", "D(G(z)) after"):
         curve(ratings, lines, name)
     losses.set_ylabel("loss")
-    ratings.set(ylabel="probability that D gives", xlabel="kimg (thousands of real images seen by D)", ylim=(-0.02, 1.02))
+    ratings.set(
+        ylabel="probability that D gives", xlabel="kimg (thousands of real images seen by D)", ylim=(-0.02, 1.02)
+    )
     for axes in (losses, ratings):
         axes.grid(alpha=0.3)
         axes.legend(loc="upper right")

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from gannet import __version__
-from gannet.config import When, to_when
+from gannet.config import to_when
 from gannet.files import write_with
-from gannet.games.gan import GAN
 from gannet.images import png
 from gannet.networks.folder import save_network
 from gannet.noise import Stream
@@ -59,7 +58,11 @@ class Run:
 
     def __post_init__(self) -> None:
         recipe, dataset = self.training.recipe, self.training.loader.dataset
-        self.images_per = {"iterations": float(recipe.train.batch), "epochs": float(len(dataset.images)), "kimg": 1000.0}
+        self.images_per = {
+            "iterations": float(recipe.train.batch),
+            "epochs": float(len(dataset.images)),
+            "kimg": 1000.0,
+        }
         self.samples_when = to_when(recipe.samples.when, self.images_per)
         self.checkpoints_when = to_when(recipe.checkpoints.when, self.images_per)
         self.num_classes = len(dataset.classes)
@@ -115,7 +118,10 @@ class Run:
         self.stats_file.flush()
         length = (self.path / "stats.jsonl").stat().st_size
         save_checkpoint(self.path / "checkpoints", self.training, stats_bytes=length, seconds=seconds)
-        for name, network, folder in [("G", self.training.sampler, "generator"), ("D", self.training.networks["D"], "discriminator")]:
+        for name, network, folder in [
+            ("G", self.training.sampler, "generator"),
+            ("D", self.training.networks["D"], "discriminator"),
+        ]:
             save_network(self.path / folder, network, self.describe(name))
         save_curves(read_stats(self.path / "stats.jsonl"), self.path / "curves.png")
 

@@ -1,0 +1,318 @@
+"""The verbs as functions: what the command line calls, and what a notebook calls."""
+
+import inspect as inspect_module
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from PIL import Image
+
+from gannet.config import CONVERTER, amount, overridden, read_recipe, to_toml
+from gannet.data.cache import cache_folder
+from gannet.data.dataset import prepare
+from gannet.data.inspect import Inspection, contact_sheet
+from gannet.data.inspect import inspect as inspect_source
+from gannet.data.sources import Source, open_source
+from gannet.display import display_for
+from gannet.errors import UserError
+from gannet.files import write_text, write_with
+from gannet.generation.load import load
+from gannet.generation.sample import Drawn, draw, write_files, write_grid
+from gannet.images import png
+from gannet.options import SHORT, budget
+from gannet.plan import Plan, facts_of, find_recipe, make_plan, run_folder, start
+from gannet.recipes import RECIPES
+from gannet.recipes import recipe as named_recipe
+from gannet.recipes.pick import Choice, pick
+from gannet.training.build import build_training, completed
+from gannet.training.checkpoint import load_checkpoint, restore
+from gannet.training.engine import Engine, find_device
+from gannet.training.pictures import read_stats
+from gannet.training.run import Run
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run folder, as Python sees it."""
+
+    path: Path
+    finished: bool
+
+    @property
+    def stats(self) -> list[dict[str, Any]]:
+        """The lines of stats.jsonl."""
+        return read_stats(self.path / "stats.jsonl")
+
+    def grid(self) -> Image.Image:
+        """The newest grid of samples."""
+        return Image.open(sorted((self.path / "samples").glob("kimg*.png"))[-1])
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def train(
+    data: str | os.PathLike[str] | None = None,
+    *,
+    recipe: str | os.PathLike[str] | None = None,
+    run: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    allow_code: bool = False,
+    **short: Any,
+) -> Trained:
+    """Trains on `data` (a folder, a zip, or a name such as `shapes`) and returns the run.
+
+    Without a recipe one is picked for the data and the device. `settings` holds any setting of the
+    recipe, as in `{"optim.G.lr": 1e-4}`; the short names are keywords: seed, kimg, epochs, minutes,
+    resolution, batch, lr, device. Raises `UserError` for what the caller can mend.
+    """
+    begin = start(_text(data), _text(recipe))
+    chosen = overridden(begin.recipe, {**spelled_out(short), **(settings or {})})
+    return train_plan(make_plan(begin, chosen, allow_code), Path(run) if run else None, allow_code)
+
+
+def _text(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def spelled_out(short: dict[str, Any]) -> dict[str, Any]:
+    """Short names as the settings that they stand for. Raises `UserError` for unknown ones."""
+    spelled: dict[str, Any] = dict(
+        budget({unit: short.pop(unit) for unit in ("kimg", "epochs", "minutes") if unit in short})
+    )
+    for name, value in short.items():
+        if name != "seed" and f"--{name}" not in SHORT:
+            raise UserError(
+                f"train has no argument '{name}': settings={{'section.{name}': ...}} sets what a recipe has"
+            )
+        spelled |= dict.fromkeys(SHORT.get(f"--{name}", (name,)), value)
+    return spelled
+
+
+def train_plan(
+    plan: Plan, run: Path | None = None, allow_code: bool = False, say: Callable[[str], None] = print
+) -> Trained:
+    """Trains what was planned into a new run folder. Raises `UserError` when the folder holds a run."""
+    path = run or run_folder(Path("runs"), plan.recipe)
+    if (path / "recipe.toml").exists():
+        raise UserError(f"{path} holds a run already: choose another --run, or go on with gannet resume {path}")
+    for line in plan.lines:
+        say(line)
+    say(f"run     {path}")
+    dataset = plan.prepare(counted("decoding"))
+    recipe = plan.recipe
+    if Path(recipe.data.source).exists():
+        relative = os.path.relpath(Path(recipe.data.source).resolve(), path.resolve())
+        recipe = replace(recipe, data=replace(recipe.data, source=Path(relative).as_posix(), cache=""))
+    path.mkdir(parents=True, exist_ok=True)
+    write_text(path / "recipe.toml", to_toml(recipe, plan.facts(dataset)))
+    training = build_training(plan.recipe, dataset, plan.engine, allow_code)
+    return play(Run(path, training, plan.total_nimg, []), say)
+
+
+def resume(run: str | os.PathLike[str], *, data: str | None = None, say: Callable[[str], None] = print) -> Trained:
+    """Goes on with a run from its newest checkpoint, to the end that it was started for.
+
+    `data` says where the images are now, if they moved. Raises `UserError` where the run or its data
+    cannot be found, or the data is not what the run was started with.
+    """
+    path = Path(run)
+    recipe, facts = read_recipe(path / "recipe.toml")
+    recipe = completed(recipe)
+    where = recipe.data.source
+    source = open_source(data or (str(path / where) if (path / where).exists() else where), cache_folder())
+    dataset = prepare(source, recipe.data, facts["channels"], counted("decoding"))
+    if dataset.fingerprint != facts["data_fingerprint"]:
+        raise UserError(
+            f"the images in {data or where} are not those that {path} was trained on: name the right ones with --data"
+        )
+    device = find_device(recipe.train.device)
+    training = build_training(recipe, dataset, Engine(device, recipe.train.precision))
+    state = load_checkpoint(path / "checkpoints", device)
+    restore(training, state)
+    with (path / "stats.jsonl").open("r+b") as file:
+        file.truncate(state["stats_bytes"])
+    total_nimg = round(amount(recipe.train.length)[0] * 1000)
+    continued = Run(path, training, total_nimg, [], seconds=state["seconds"])
+    if training.cur_nimg >= total_nimg:
+        say(f"{path} is finished: {total_nimg / 1000:g} kimg")
+        return Trained(path, finished=True)
+    say(f"{path} goes on at {training.cur_nimg / 1000:.1f} of {total_nimg / 1000:g} kimg")
+    return play(continued, say)
+
+
+def play(run: Run, say: Callable[[str], None]) -> Trained:
+    """Trains with a display, until the end or until the user or the system asks to stop."""
+    display = display_for(run.total_nimg)
+    run.listeners.append(display)
+    try:
+        with stop_signals() as stopped:
+            finished = run.play(stopped.is_set)
+    finally:
+        display.close()
+    samples = run.path / "samples"
+    if not finished:
+        say(f"stopped at {run.training.cur_nimg / 1000:.1f} kimg, all saved; go on with: gannet resume {run.path}")
+        return Trained(run.path, finished=False)
+    say(f"pictures  {samples / 'real_and_generated.png'} (real left, generated right), {samples / 'evolution.webp'}")
+    say(f"curves    {run.path / 'curves.png'}")
+    say(f"try next  gannet sample {run.path} --num 64 --grid --out samples.png")
+    return Trained(run.path, finished=True)
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the event; a second Ctrl-C raises KeyboardInterrupt at once."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def counted(what: str) -> Callable[[int, int], None]:
+    """A progress bar on stderr where that is a terminal, made when there is something to show."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    if not sys.stderr.isatty():
+        return lambda done, total: None
+    progress = Progress(console=Console(stderr=True), transient=True)
+    task = progress.add_task(what)
+    progress.start()
+
+    def show(done: int, total: int) -> None:
+        progress.update(task, completed=done, total=total)
+        if done >= total:
+            progress.stop()
+
+    return show
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What `inspect` found, and the recipe that it recommends."""
+
+    source: Source
+    inspection: Inspection
+    choice: Choice
+    sheet: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        recommended = {
+            "recipe": self.choice.recipe.name,
+            "resolution": self.choice.recipe.data.resolution,
+            "why": self.choice.why,
+        }
+        return {
+            "source": self.source.name,
+            **self.inspection.to_dict(),
+            "recommended": recommended,
+            "sheet": str(self.sheet),
+        }
+
+    def __str__(self) -> str:
+        found = self.inspection.scan
+        data = self.choice.recipe.data
+        rows = [
+            ("images", f"{found.num:,}" + (f", {found.ignored} other files ignored" if found.ignored else "")),
+            ("formats", ", ".join(f"{name} {num:,}" for name, num in found.formats.items())),
+            ("modes", ", ".join(f"{name} {num:,}" for name, num in found.modes.items())),
+            ("width", spread(found.width)),
+            ("height", spread(found.height)),
+            ("channels", {1: "1 (grey)", 3: "3 (RGB)", 4: "4 (RGB with transparency)"}[found.channels]),
+            ("classes", ", ".join(f"{name} {num:,}" for name, num in found.classes.items()) or "none"),
+            (
+                "duplicates",
+                f"{len(self.inspection.exact_duplicates)} exact groups, {len(self.inspection.near_duplicates)} near",
+            ),
+            ("unreadable", str(len(found.unreadable))),
+            ("recipe", f"{self.choice.recipe.name} at {data.resolution}x{data.resolution}"),
+            ("sheet", str(self.sheet)),
+        ]
+        lines = [f"{name:<11}{value}" for name, value in rows]
+        lines += [f"           {name}: {reason}" for name, reason in found.unreadable[:10]]
+        return "\n".join(lines + [f"- {text}" for text in (*self.inspection.notes, *self.choice.why)])
+
+
+def spread(values: tuple[int, int, int]) -> str:
+    """Smallest, median and largest in words."""
+    return f"{values[0]} to {values[2]}, median {values[1]}"
+
+
+def inspect(data: str | os.PathLike[str], sheet: Path = Path("contact_sheet.png")) -> Inspected:
+    """Reads every image of `data` and writes a contact sheet. Raises `UserError` where there is nothing."""
+    source = open_source(os.fspath(data), cache_folder())
+    inspection = inspect_source(source, counted("inspecting"))
+    picture = contact_sheet(source)
+    write_with(sheet, lambda file: file.write(png(picture)))
+    return Inspected(source, inspection, pick(facts_of(inspection.scan, os.fspath(data))), sheet)
+
+
+def recipes_text(name: str | None = None, as_json: bool = False) -> str:
+    """The list of recipes, or one recipe in full."""
+    if name:
+        recipe = completed(find_recipe(name))
+        return json.dumps(CONVERTER.unstructure(recipe), indent=2) if as_json else documented(name, to_toml(recipe))
+    recipes = [named_recipe(row) for row in RECIPES.rows]
+    if as_json:
+        return json.dumps(
+            {recipe.name: {"about": recipe.about, "source": recipe.source} for recipe in recipes}, indent=2
+        )
+    return "\n".join(f"{recipe.name:<20}{recipe.about}\n{'':<20}after: {recipe.source}" for recipe in recipes)
+
+
+def documented(name: str, toml: str) -> str:
+    """The TOML under what the recipe's docstring says of its source."""
+    if name not in RECIPES.rows:
+        return toml.rstrip()
+    doc = inspect_module.cleandoc(RECIPES.find(name).__doc__ or "")
+    return "\n".join(f"# {line}".rstrip() for line in doc.splitlines()) + "\n" + toml.rstrip()
+
+
+def sample(
+    run: str | os.PathLike[str],
+    *,
+    num: int = 64,
+    per_class: bool = False,
+    seed: int = 0,
+    out: str | os.PathLike[str] = "samples",
+    grid: bool = False,
+    label: int | str | None = None,
+    min_realness: float | None = None,
+    device: str = "cpu",
+) -> Drawn:
+    """Writes images from a run's generator: PNGs into the folder `out`, or one picture with `grid`.
+
+    `num` images, or `num` of each class with `per_class`. Raises `UserError` for what the caller can mend.
+    """
+    if num < 1:
+        raise UserError(f"--num is {num}, and must be at least 1")
+    out = Path(out)
+    if grid and out.suffix.lower() != ".png":
+        out = out.with_name(f"{out.name}.png")
+    if not grid and out.is_file():
+        raise UserError(f"{out} is a file: name a folder, or add --grid for one picture")
+    G = load(run, find_device(device))
+    chosen, num_drawn = draw(G, num, seed, label, per_class, min_realness, counted("sampling"))
+    files = write_grid(G, chosen, out) if grid else write_files(G, chosen, seed, out)
+    return Drawn(files, len(chosen), num_drawn)

@@ -1,0 +1,58 @@
+"""The command line: one small function a command, no logic."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from gannet import __version__
+from gannet.errors import UserError, nearest
+
+COMMANDS = {
+    "train": "train a GAN on a folder, a zip or a named data set",
+    "resume": "go on with a run that was stopped",
+    "inspect": "what is in a set of images, what is wrong with it, which recipe suits it",
+    "recipes": "list the recipes, or print one in full",
+    "sample": "images from a trained generator",
+    "scaffold": "print a plain PyTorch training script to learn from",
+    "doctor": "torch's build, devices and precision on this machine",
+}
+
+HELP = """usage: gannet COMMAND [OPTIONS]
+
+Train GANs on your own images, see what goes wrong, and keep a generator that runs anywhere.
+
+commands:
+{commands}
+
+gannet COMMAND --help tells the options of a command; a first try: gannet train shapes"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; exit status 0 done, 2 the user's error, 3 diverged, 4 interrupted and saved."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    command, rest = (argv[0], argv[1:]) if argv else ("--help", [])
+    try:
+        if command in ("--help", "-h", "help"):
+            print(HELP.format(commands="\n".join(f"  {name:<9} {about}" for name, about in COMMANDS.items())))
+            return 0
+        if command == "--version":
+            print(f"gannet {__version__}")
+            return 0
+        if command not in COMMANDS:
+            raise UserError(f"there is no command '{command}'{nearest(command, COMMANDS)}")
+        from gannet import commands
+
+        run: Callable[[list[str]], int | None] = getattr(commands, command)
+        return run(rest) or 0
+    except UserError as error:
+        print(f"gannet: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        print("gannet: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

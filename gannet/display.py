@@ -1,0 +1,148 @@
+"""Who shows a run while it goes on: a live line in a terminal, lines in a log, grids in a notebook."""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from gannet.plan import duration
+from gannet.training.run import Snapshot
+
+SHOWN = {
+    "loss D": "loss D",
+    "loss G": "loss G",
+    "D(x)": "D(x)",
+    "D(G(z))": "D(G(z))",
+    "D(G(z)) after": "after",
+    "accuracy real": "acc real",
+    "accuracy fake": "acc fake",
+}
+SECONDS_BETWEEN_LINES = 10.0
+REFRESH_SECONDS = 0.25
+
+
+class Pace:
+    """Images a second and time left, from the last stretch of the run."""
+
+    def __init__(self, total_kimg: float):
+        self.total_kimg = total_kimg
+        self.marks: list[tuple[float, float]] = []
+
+    def add(self, kimg: float) -> None:
+        self.marks = [*self.marks[-50:], (time.monotonic(), kimg)]
+
+    def __str__(self) -> str:
+        (then, before), (now, kimg) = self.marks[0], self.marks[-1]
+        if now <= then:
+            return ""
+        speed = (kimg - before) / (now - then)
+        return f"{speed * 1000:,.0f} img/s  {duration((self.total_kimg - kimg) / max(speed, 1e-9))} left"
+
+
+def shown(line: Mapping[str, Any]) -> str:
+    """The values that a person follows, in one line."""
+    parts = [f"{title} {line[name]:.3f}" for name, title in SHOWN.items() if line.get(name) is not None]
+    if line.get("skipped"):
+        parts.append(f"skipped {line['skipped']}")
+    return "  ".join(parts)
+
+
+class Lines:
+    """For logs and pipes: a line every ten seconds, the first and the last."""
+
+    def __init__(self, total_nimg: int):
+        self.total_kimg = total_nimg / 1000
+        self.pace = Pace(self.total_kimg)
+        self.next_line = 0.0
+
+    def on_stats(self, line: Mapping[str, Any]) -> None:
+        now = time.monotonic()
+        last = line["kimg"] >= self.total_kimg
+        if now >= self.next_line or last:
+            self.next_line = now + SECONDS_BETWEEN_LINES
+            self.pace.add(line["kimg"])
+            print(f"kimg {line['kimg']:.1f}/{self.total_kimg:.1f}  {self.pace}  {shown(line)}", flush=True)
+
+    def on_tick(self, snapshot: Snapshot) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Terminal:
+    """A live bar and the values under it."""
+
+    def __init__(self, total_nimg: int):
+        from rich.console import Group
+        from rich.live import Live
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.text import Text
+
+        self.pace = Pace(total_nimg / 1000)
+        self.next_refresh = 0.0
+        columns = (
+            TextColumn("[bold]{task.completed:.1f}/{task.total:.1f} kimg"),
+            BarColumn(None),
+            TextColumn("{task.fields[pace]}"),
+        )
+        self.progress = Progress(*columns, expand=True)
+        self.task = self.progress.add_task("", total=total_nimg / 1000, pace="")
+        self.values, self.grid = Text(), Text(style="dim")
+        self.live = Live(Group(self.progress, self.values, self.grid), auto_refresh=False)
+        self.live.start()
+
+    def on_stats(self, line: Mapping[str, Any]) -> None:
+        now = time.monotonic()
+        if now >= self.next_refresh or line["kimg"] >= self.pace.total_kimg:
+            self.next_refresh = now + REFRESH_SECONDS
+            self.pace.add(line["kimg"])
+            self.progress.update(self.task, completed=line["kimg"], pace=str(self.pace))
+            self.values.plain = shown(line)
+            self.live.refresh()
+
+    def on_tick(self, snapshot: Snapshot) -> None:
+        self.grid.plain = f"newest grid: {snapshot.grid}"
+        self.live.refresh()
+
+    def close(self) -> None:
+        self.live.stop()
+
+
+class Notebook:
+    """One output that is updated in place: the newest grid, and the values above it."""
+
+    def __init__(self, total_nimg: int):
+        from IPython.display import display
+
+        self.pace = Pace(total_nimg / 1000)
+        self.next_refresh = 0.0
+        self.values: Any = display({"text/plain": "starting"}, raw=True, display_id=True)
+        self.grid: Any = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def on_stats(self, line: Mapping[str, Any]) -> None:
+        now = time.monotonic()
+        if now >= self.next_refresh or line["kimg"] >= self.pace.total_kimg:
+            self.next_refresh = now + REFRESH_SECONDS
+            self.pace.add(line["kimg"])
+            text = f"kimg {line['kimg']:.1f}/{self.pace.total_kimg:.1f}  {self.pace}\n{shown(line)}"
+            self.values.update({"text/plain": text}, raw=True)
+
+    def on_tick(self, snapshot: Snapshot) -> None:
+        from IPython.display import Image
+
+        self.grid.update(Image(data=snapshot.grid.read_bytes()))
+
+    def close(self) -> None: ...
+
+
+def in_notebook() -> bool:
+    """Whether this is a Jupyter kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def display_for(total_nimg: int) -> Lines | Terminal | Notebook:
+    """The display for where this process runs."""
+    if in_notebook():
+        return Notebook(total_nimg)
+    return Terminal(total_nimg) if sys.stdout.isatty() else Lines(total_nimg)

@@ -1,0 +1,117 @@
+"""Files of images from a trained generator, all of them or those that D takes for real."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from gannet.errors import UserError
+from gannet.files import write_with
+from gannet.generation.load import Generator
+from gannet.images import grid, png, to_pil
+
+BATCH = 64
+HOPELESS_AFTER = 2000  # images drawn
+HOPELESS_RATE = 0.002  # of them kept
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image: its number within the seed, its class, its pixels uint8 `[C, R, R]`."""
+
+    number: int
+    label: int
+    image: np.ndarray
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was written, and out of how many."""
+
+    files: list[Path]
+    num: int
+    num_drawn: int
+
+
+def samples(
+    G: Generator, seed: int, label: int | None, min_realness: float | None
+) -> Iterator[tuple[int, list[Sample]]]:
+    """Batch after batch, without end: how many were drawn so far, and those of the batch that were kept."""
+    D = G.discriminator() if min_realness is not None else None
+    if D and not D.is_classifier:
+        raise UserError(
+            "this run's D gives no probabilities, so there is no realness to ask for: leave --min-realness out"
+        )
+    for first in count(step=BATCH):
+        labels = G.label_numbers(BATCH, label, first)
+        c = G.one_hot(labels)
+        x = G.images(G.z(seed, first, BATCH), c)
+        kept = range(BATCH)
+        if D and min_realness is not None:
+            kept = np.flatnonzero((D.realness(x, c) >= min_realness).cpu().numpy())
+        images = G.to_uint8(x)
+        yield first + BATCH, [Sample(first + int(i), int(labels[i]), images[i]) for i in kept]
+
+
+def draw(
+    G: Generator,
+    num: int,
+    seed: int = 0,
+    label: int | str | None = None,
+    per_class: bool = False,
+    min_realness: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[Sample], int]:
+    """`num` samples (of each class with `per_class`), and how many were drawn to have them.
+
+    Raises `UserError` where so few are kept that it would not end.
+    """
+    number = None if label is None else G.label_number(label)
+    wanted = dict.fromkeys(range(len(G.classes)), num) if per_class else {-1: num}
+    if per_class and not G.classes:
+        raise UserError("this generator was trained without labels: leave --per-class out")
+    total, chosen = sum(wanted.values()), []
+    for num_drawn, kept in samples(G, seed, number, min_realness):
+        for sample in kept:
+            key = sample.label if per_class else -1
+            if wanted[key]:
+                wanted[key] -= 1
+                chosen.append(sample)
+        if progress:
+            progress(len(chosen), total)
+        if len(chosen) == total:
+            last = chosen[-1].number + 1
+            return chosen, num_drawn if min_realness is not None else last
+        if min_realness is not None and num_drawn >= HOPELESS_AFTER and len(chosen) < HOPELESS_RATE * num_drawn:
+            raise UserError(
+                f"D rates only {len(chosen)} of {num_drawn:,} images at {min_realness} or more: ask for less than"
+                f" --min-realness {min_realness}, or train longer"
+            )
+    raise AssertionError("samples never end")
+
+
+def write_files(G: Generator, chosen: list[Sample], seed: int, out: Path) -> list[Path]:
+    """One PNG for each sample, named by seed, number and class."""
+    files = []
+    for sample in chosen:
+        name = f"_{safe(G.classes[sample.label])}" if G.classes else ""
+        path = out / f"seed{seed}_{sample.number:06d}{name}.png"
+        data = png(to_pil(sample.image))
+        write_with(path, lambda file, data=data: file.write(data))
+        files.append(path)
+    return files
+
+
+def write_grid(G: Generator, chosen: list[Sample], out: Path) -> list[Path]:
+    """All samples in one PNG; a column for each class where that comes out even."""
+    columns = len(G.classes) if 1 < len(G.classes) <= 16 and len(chosen) % len(G.classes) == 0 else 0
+    picture = grid(np.stack([sample.image for sample in chosen]), columns)
+    write_with(out, lambda file: file.write(png(picture)))
+    return [out]
+
+
+def safe(name: str) -> str:
+    """A class name as a part of a file name."""
+    return "".join(ch if ch.isalnum() or ch in "-+" else "_" for ch in name)

@@ -1,0 +1,265 @@
+"""What a run will do, decided before it starts, and said: data, recipe, device, budget, and why."""
+
+import dataclasses
+import platform
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gannet import __version__
+from gannet.config import CONVERTER, Recipe, amount, changed, read_recipe
+from gannet.data.cache import cache_bytes, cache_folder
+from gannet.data.dataset import Dataset, prepare
+from gannet.data.scan import Scan, scan
+from gannet.data.sources import Source, open_source
+from gannet.errors import UserError
+from gannet.recipes import recipe as named_recipe
+from gannet.recipes.pick import Choice, Facts, pick
+from gannet.training.build import build_networks, completed
+from gannet.training.engine import Engine, find_device
+from gannet.training.measure import Speed, measure
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A recipe to start from, the data that it is for, and how it was chosen."""
+
+    recipe: Recipe
+    source: Source
+    scan: Scan
+    why: list[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A complete recipe, the device and its speed, and what it will cost."""
+
+    recipe: Recipe
+    source: Source
+    scan: Scan
+    channels: int
+    engine: Engine
+    speed: Speed
+    total_nimg: int
+    lines: list[str]
+
+    @property
+    def num_images(self) -> int:
+        return self.scan.num - len(self.scan.unreadable)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan, ready for JSON."""
+        seconds = self.speed.seconds_per_iteration
+        return {
+            "recipe": CONVERTER.unstructure(self.recipe),
+            "num_images": self.num_images,
+            "channels": self.channels,
+            "device": str(self.engine.device),
+            "kimg": self.total_nimg / 1000,
+            "epochs": self.total_nimg / self.num_images,
+            "images_per_second": self.recipe.train.batch / seconds,
+            "seconds": self.total_nimg / self.recipe.train.batch * seconds,
+            "says": self.lines,
+        }
+
+    def prepare(self, progress: Progress | None = None) -> Dataset:
+        """The decoded images, from the cache or built now."""
+        return prepare(self.source, self.recipe.data, self.channels, progress)
+
+    def facts(self, dataset: Dataset) -> dict[str, Any]:
+        """What recipe.toml says of the machine and the data, so that the run can be told apart from others."""
+        return {
+            "gannet": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "device": device_name(self.engine.device),
+            "precision": f"{self.speed.precision}: {self.speed.why}",
+            "threads": torch.get_num_threads(),
+            "data_fingerprint": dataset.fingerprint,
+            "num_images": len(dataset.images),
+            "num_held_out": len(dataset.held_out),
+            "channels": self.channels,
+            "classes": list(dataset.classes),
+        }
+
+
+def start(data: str | None, recipe: str | None, progress: Progress | None = None) -> Start:
+    """Opens the data and finds the recipe: by name, from a file, or picked for the data.
+
+    Raises `UserError` when there is no such data or recipe.
+    """
+    named = find_recipe(recipe) if recipe else None
+    source_name = data or (named.data.source if named else "shapes")
+    if not source_name:
+        raise UserError(
+            f"the recipe '{recipe}' has no data of its own: name yours, as in gannet train FOLDER --recipe {recipe}"
+        )
+    source = open_source(source_name, cache_folder())
+    found = scan(source, progress)
+    if found.num == len(found.unreadable):
+        name, reason = found.unreadable[0]
+        raise UserError(f"none of the {found.num} files in {source_name} can be read; the first, {name}: {reason}")
+    choice = Choice(named, []) if named else pick(facts_of(found, source_name))
+    return Start(changed(choice.recipe, "data", source=source_name), source, found, choice.why)
+
+
+def find_recipe(name: str) -> Recipe:
+    """A recipe by name, from a TOML file, or from another run's folder."""
+    path = Path(name)
+    if path.is_dir() and (path / "recipe.toml").exists():
+        path /= "recipe.toml"
+    return read_recipe(path)[0] if path.suffix == ".toml" else named_recipe(name)
+
+
+def facts_of(found: Scan, source_name: str) -> Facts:
+    return Facts(
+        num=found.num,
+        side=min(found.width[1], found.height[1]),
+        classes=len(found.classes),
+        pixel_art=found.pixel_art,
+        dark_border=found.dark_border,
+        drawn=source_name.startswith("shapes"),
+        accelerated=find_device("auto").type != "cpu",
+    )
+
+
+def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False) -> Plan:
+    """Measures the device, turns the budget into images, and says what will happen.
+
+    `recipe` is that of `begin` with the user's settings. Raises `UserError` for what cannot be.
+    """
+    recipe = completed(recipe, allow_code)
+    found = begin.scan
+    if recipe.data.labels and len(found.classes) < 2:
+        raise UserError(f"{recipe.data.source} has no class folders to take labels from: add --no-data.labels")
+    channels = recipe.data.channels or found.channels
+    if channels == 4 and recipe.data.alpha != "keep":
+        channels = 3
+    classes = tuple(found.classes) if recipe.data.labels else ()
+    device = find_device(recipe.train.device)
+    num = found.num - len(found.unreadable)
+    stand_in = random_dataset(recipe, channels, classes)
+    parameters = {
+        name: sum(p.numel() for p in net.parameters())
+        for name, net in build_networks(recipe, channels, len(classes), allow_code).items()
+    }
+    speed = measure(recipe, stand_in, device, allow_code)
+    engine = Engine(device, speed.precision)
+    images_per_second = recipe.train.batch / speed.seconds_per_iteration
+    value, unit = amount(recipe.train.length)
+    per = {"kimg": 1000, "epochs": num, "iterations": recipe.train.batch, "minutes": 60 * images_per_second}[unit]
+    total_nimg = max(int(value * per), recipe.train.batch)
+    recipe = changed(recipe, "train", length=f"{total_nimg / 1000:g} kimg", precision=speed.precision)
+    plan = Plan(recipe, begin.source, found, channels, engine, speed, total_nimg, [])
+    return dataclasses.replace(plan, lines=describe(plan, begin.why, parameters, images_per_second))
+
+
+def random_dataset(recipe: Recipe, channels: int, classes: tuple[str, ...]) -> Dataset:
+    """Images of noise in the shape of the data, to measure with before anything is decoded."""
+    num, size = 2 * recipe.train.batch, recipe.data.resolution
+    random = np.random.Generator(np.random.Philox(0))
+    images = random.integers(0, 256, (num, channels, size, size), np.uint8)
+    labels = np.arange(num) % max(len(classes), 1)
+    return Dataset(images, labels, classes, [], images[:0], "", [], Path())
+
+
+def describe(plan: Plan, why: list[str], parameters: dict[str, int], images_per_second: float) -> list[str]:
+    """The plan in a few lines."""
+    recipe, found = plan.recipe, plan.scan
+    kind = {1: "grey", 3: "RGB", 4: "RGB with alpha"}[plan.channels]
+    size = f"{found.width[1]}x{found.height[1]}"
+    if found.width[0] != found.width[2] or found.height[0] != found.height[2]:
+        size = f"{found.width[0]}x{found.height[0]} to {found.width[2]}x{found.height[2]}"
+    classes = f", {len(found.classes)} classes" if found.classes else ""
+    lines = [f"data    {recipe.data.source}: {plan.num_images:,} images, {size}, {kind}{classes}"]
+    if found.unreadable:
+        lines.append(
+            f"        {len(found.unreadable)} files cannot be read and are left out, such as {found.unreadable[0][0]}"
+        )
+    if plan.channels == 4:
+        lines.append("        transparency is kept as a fourth channel (--data.alpha white or black fills it in)")
+    network = recipe.G.name if recipe.G.name == recipe.D.name else f"{recipe.G.name} and {recipe.D.name}"
+    millions = " and ".join(f"{parameters[name] / 1e6:.2g}M in {name}" for name in ("G", "D"))
+    side = recipe.data.resolution
+    lines.append(f"recipe  {recipe.name} at {side}x{side}: {network}, parameters {millions}")
+    lines += [f"        {reason}" for reason in why]
+    lines.append(f"device  {device_name(plan.engine.device)}; {plan.speed.precision}, {plan.speed.why}")
+    if unused := unused_accelerator(plan.engine.device):
+        lines.append(f"        {unused}")
+    epochs = plan.total_nimg / plan.num_images
+    minutes = plan.total_nimg / images_per_second / 60
+    lines.append(
+        f"budget  {plan.total_nimg / 1000:,.0f} kimg = {epochs:,.3g} epochs, about {duration(minutes * 60)}"
+        f" at {images_per_second:,.0f} images a second"
+    )
+    run = 3 * 4 * 2 * sum(parameters.values()) + 4 * sum(parameters.values())
+    cache = cache_bytes(plan.num_images, recipe.data.resolution, plan.channels)
+    memory = size_of(peak_memory(plan.engine.device))
+    lines.append(f"space   {memory} of memory; disk: {size_of(cache)} of decoded images, {size_of(run)} for the run")
+    return lines
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
+def unused_accelerator(device: torch.device) -> str:
+    """A sentence where a run on the CPU leaves a GPU unused, else nothing."""
+    if device.type != "cpu":
+        return ""
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        return "a GPU is here and lies unused: leave --device out to use it"
+    if Path("/proc/driver/nvidia").exists() and torch.version.cuda is None:
+        return "an NVIDIA GPU is here, and this torch has no CUDA: install one that has (see gannet doctor)"
+    return ""
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes that the measurement needed at most: on the GPU, or of the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        return 0
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def size_of(num_bytes: float) -> str:
+    """Bytes as a person says them."""
+    for unit in ("B", "kB", "MB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} GB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def run_folder(runs: Path, recipe: Recipe) -> Path:
+    """A folder that does not exist yet: runs/DATA-RECIPE, or with a number."""
+    data = re.sub(r"[^\w.-]+", "_", Path(recipe.data.source).stem) or "data"
+    name = f"{data}-{recipe.name}"
+    taken = (runs / name, *(runs / f"{name}-{i}" for i in range(2, 10_000)))
+    return next(path for path in taken if not path.exists())
