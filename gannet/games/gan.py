@@ -49,14 +49,19 @@ class GAN:
             yield Turn("G", learns="G", loss=lambda: self.g_loss(fakes.attached(), noise.c))
 
     def d_loss(self, batch: Batch, fake: Tensor) -> Loss:
-        real_logits = self.D(batch.x, batch.c).float()
-        fake_logits = self.D(fake, batch.c).float()
+        real_logits = self.logits(batch.x, batch.c)
+        fake_logits = self.logits(fake, batch.c)
         terms = {"real": self.objective.d_real(real_logits), "fake": self.objective.d_fake(fake_logits)}
         return Loss(terms, {**self.seen("real", "D(x)", real_logits), **self.seen("fake", "D(G(z))", fake_logits)})
 
     def g_loss(self, fake: Tensor, c: Tensor) -> Loss:
-        logits = self.D(fake, c).float()
+        logits = self.logits(fake, c)
         return Loss({"adversarial": self.objective.g(logits)}, {"D(G(z)) after": torch.sigmoid(logits.detach())})
+
+    def logits(self, x: Tensor, c: Tensor) -> Tensor:
+        """What D says of x, in float32 at least: losses are too fine for half precision."""
+        logits = self.D(x, c)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     @staticmethod
     def seen(kind: str, name: str, logits: Tensor) -> dict[str, Tensor]:
@@ -110,9 +115,9 @@ class HalvesGAN(GAN):
         return fake
 
     def d_real_loss(self, batch: Batch) -> Loss:
-        logits = self.D(batch.x, batch.c).float()
+        logits = self.logits(batch.x, batch.c)
         return Loss({"half": self.objective.d_real(logits)}, self.seen("real", "D(x)", logits))
 
     def d_fake_loss(self, fake: Tensor, c: Tensor) -> Loss:
-        logits = self.D(fake, c).float()
+        logits = self.logits(fake, c)
         return Loss({"half": self.objective.d_fake(logits)}, self.seen("fake", "D(G(z))", logits))

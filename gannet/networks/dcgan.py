@@ -94,10 +94,10 @@ class Discriminator(nn.Module):
     ):
         super().__init__()
         features = widths(resolution, width, max_width)
-        projected = num_classes if label == "projection" else 0
-        self.label_channel = LabelChannel(num_classes - projected, resolution)
-        self.projection = ClassEmbedding(projected, features[-1], std=features[-1] ** -0.5)
-        sizes = [channels + self.label_channel.num_channels, *features]
+        as_channel, projected = num_classes and label == "channel", num_classes and label == "projection"
+        self.label_channel = LabelChannel(num_classes, resolution) if as_channel else None
+        self.projection = ClassEmbedding(num_classes, features[-1], std=features[-1] ** -0.5) if projected else None
+        sizes = [channels + bool(as_channel), *features]
         blocks: list[nn.Module] = []
         for i, (before, after) in enumerate(pairwise(sizes)):
             layer_norm = "none" if norm == "batch" and i == 0 else norm
@@ -110,6 +110,6 @@ class Discriminator(nn.Module):
         initialise(self, init)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        features = self.blocks(self.label_channel(x, c))
+        features = self.blocks(self.label_channel(x, c) if self.label_channel else x)
         logits = self.to_logit(features).flatten()
-        return logits + (self.projection(c) * features.sum((2, 3))).sum(1)
+        return logits + (self.projection(c) * features.sum((2, 3))).sum(1) if self.projection else logits

@@ -7,21 +7,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+MASK_PIECE = 2**15  # values: small enough for the cache, and below what torch splits over threads
 Init = Literal["pytorch", "dcgan", "he_uniform", "glorot_uniform"]
 
 
 class ClassEmbedding(nn.Module):
-    """One vector a class, for one-hot (or soft) labels: c `[N, num_classes]` to `[N, dim]`.
-
-    Built with 0 classes it gives zeros whatever c is: for networks whose labels come in elsewhere.
-    """
+    """One vector a class, for one-hot (or soft) labels: c `[N, num_classes]` to `[N, dim]`."""
 
     def __init__(self, num_classes: int, dim: int, std: float = 1.0):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(num_classes, dim) * std)
 
     def forward(self, c: Tensor) -> Tensor:
-        return c[:, : len(self.weight)] @ self.weight
+        return c @ self.weight
 
 
 class LabelledNoise(nn.Module):
@@ -47,12 +45,10 @@ class LabelChannel(nn.Module):
 
     def __init__(self, num_classes: int, resolution: int):
         super().__init__()
-        self.num_channels = 1 if num_classes else 0
-        self.embed = ClassEmbedding(num_classes, self.num_channels * resolution**2)
+        self.embed = ClassEmbedding(num_classes, resolution**2)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        channel = self.embed(c).reshape(len(x), self.num_channels, *x.shape[2:])
-        return torch.cat([x, channel.to(x.dtype)], dim=1)
+        return torch.cat([x, self.embed(c).reshape(len(x), 1, *x.shape[2:]).to(x.dtype)], dim=1)
 
 
 class LeakyDropout(nn.Module):
@@ -78,15 +74,18 @@ def dropout_mask(x: Tensor, p: float) -> Tensor:
     """0 with probability p, else 1 / (1 - p): in the shape, type and memory format of x.
 
     On the CPU `bernoulli_` draws one value after another, so there each mask value comes from 16
-    bits of a 64-bit random word, through integer operations that are vectorised: p is rounded to a
-    multiple of 2^-16.
+    bits of a 64-bit random word, through integer operations that are vectorised, in pieces that
+    stay in the cache: p is rounded to a multiple of 2^-16.
     """
     if x.device.type != "cpu":
         return torch.empty_like(x, requires_grad=False).bernoulli_(1 - p).div_(1 - p)
-    first_kept = round(p * 2**16) - 2**15
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    mask = words.view(torch.int16)[: x.numel()].clamp_(first_kept - 1, first_kept).sub_(first_kept - 1)
-    return torch.as_strided(mask, x.shape, torch.empty_like(x, device="meta").stride()).to(x.dtype).mul_(1 / (1 - p))
+    mask = torch.empty_like(x, requires_grad=False)
+    words = torch.empty(MASK_PIECE // 4, dtype=torch.int64)
+    dropped = round(p * 2**16) - 2**15 - 1  # the largest int16 that drops
+    for piece in mask.as_strided((x.numel(),), (1,)).split(MASK_PIECE):
+        bits = words.random_(-(2**63), None).view(torch.int16)[: len(piece)]
+        piece.copy_(bits.clamp_(dropped, dropped + 1).sub_(dropped)).mul_(1 / (1 - p))
+    return mask
 
 
 def normalised(layer: nn.Module, num_features: int, norm: Literal["batch", "spectral", "none"]) -> list[nn.Module]:

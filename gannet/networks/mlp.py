@@ -66,18 +66,19 @@ class Discriminator(nn.Module):
         init: Init = "pytorch",
     ):
         super().__init__()
-        projected = num_classes if label == "projection" else 0
-        self.label_channel = LabelChannel(num_classes - projected, resolution)
-        before = (channels + self.label_channel.num_channels) * resolution**2
+        as_channel, projected = num_classes and label == "channel", num_classes and label == "projection"
+        self.label_channel = LabelChannel(num_classes, resolution) if as_channel else None
+        before = (channels + bool(as_channel)) * resolution**2
         layers: list[nn.Module] = [nn.Flatten()]
         for features in hidden:
             layers += [nn.Linear(before, features), nn.LeakyReLU(0.2)]
             before = features
         self.layers = nn.Sequential(*layers)
         self.to_logit = nn.Linear(before, 1)
-        self.projection = ClassEmbedding(projected, before, std=before**-0.5)
+        self.projection = ClassEmbedding(num_classes, before, std=before**-0.5) if projected else None
         initialise(self, init)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        features = self.layers(self.label_channel(x, c))
-        return self.to_logit(features).squeeze(1) + (self.projection(c) * features).sum(1)
+        features = self.layers(self.label_channel(x, c) if self.label_channel else x)
+        logits = self.to_logit(features).squeeze(1)
+        return logits + (self.projection(c) * features).sum(1) if self.projection else logits

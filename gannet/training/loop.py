@@ -101,7 +101,7 @@ def rounds(t: Training, games: Sequence[Iterator[Turn | tuple[Turn, ...]]]) -> I
 def accumulate(t: Training, turns: Sequence[Turn], number: int) -> Tensor:
     """The gradients of one turn for its learner, over all micro-batches; and its loss."""
     learner = turns[0].learns
-    whole = torch.zeros((), device=t.engine.device)
+    shares: list[Tensor] = []
     t.optimizers[learner].zero_grad(set_to_none=True)
     with only(learner, t.parameters):
         for micro, turn in enumerate(turns):
@@ -110,8 +110,9 @@ def accumulate(t: Training, turns: Sequence[Turn], number: int) -> Tensor:
                 loss = turn.loss()
             share = torch.stack([term.mean() for term in loss.terms.values()]).sum() / len(turns)
             share.backward()
-            whole += share.detach()
+            shares.append(share.detach())
             record(t.means, turn, loss, 1 / len(turns))
+    whole = torch.stack(shares).sum()
     t.means.add(f"loss {turns[0].name}", whole)
     return whole
 

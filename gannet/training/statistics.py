@@ -23,7 +23,7 @@ class Means:
 
     def add(self, name: str, value: Tensor, weight: float = 1.0) -> None:
         """Adds the mean of `value`; a micro-batch counts as its share of the batch."""
-        value = value.detach().float().mean() * weight
+        value = value.detach().mean() * weight
         self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.counts[name] = self.counts.get(name, 0.0) + weight
 

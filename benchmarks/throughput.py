@@ -1,0 +1,228 @@
+"""Images a second: the loop of the tutorial `dcgan-glasses`, as it writes it, against Gannet's.
+
+Both train the same networks on the same images, batch 128, in one process, in turn; what is printed
+is the median of each and the median of the pairs' ratios. First it is shown that both do the same:
+with dropout at 0 and float32, the losses of the first five steps.
+
+    uv run python benchmarks/throughput.py            # about four minutes on two cores
+
+`steps` gives the tutorial's loop batches that are ready in memory. `loading` lets it read JPEGs of
+256 pixels through worker processes, as it does. Gannet's loop always takes its own batches, flips
+and jitter included.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, RandomSampler
+from torchvision import datasets
+from torchvision.transforms import v2
+
+from gannet.config import Data, Recipe, changed, part
+from gannet.data.dataset import Dataset, prepare
+from gannet.data.sources import open_source
+from gannet.noise import Stream
+from gannet.recipes.glasses import dcgan_glasses
+from gannet.training.build import build_training, completed
+from gannet.training.engine import Engine, kept_memory
+from gannet.training.loop import Training, iterate
+from gannet.training.pictures import generate, save_grid
+
+BATCH = 128
+NUM_IMAGES = 512
+
+
+class Tutorial:
+    """The tutorial's networks, optimizers and step: probabilities, BCE, values read at each step."""
+
+    def __init__(self, dropout: float):
+        def down(before: int, after: int, norm: bool = True) -> list[nn.Module]:
+            layers: list[nn.Module] = [nn.Conv2d(before, after, 4, 2, 1, bias=False)]
+            return [*layers, *([nn.BatchNorm2d(after)] if norm else []), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
+
+        def up(before: int, after: int, stride: int, padding: int) -> list[nn.Module]:
+            conv = nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False)
+            return [conv, nn.BatchNorm2d(after), nn.ReLU()]
+
+        self.D = nn.Sequential(
+            *down(3, 64, norm=False), *down(64, 128), *down(128, 256), *down(256, 512),
+            nn.Conv2d(512, 1, 4, 1, 0, bias=False), nn.Sigmoid(),
+        )  # fmt: skip
+        self.G = nn.Sequential(
+            *up(100, 512, 1, 0), *up(512, 256, 2, 1), *up(256, 128, 2, 1), *up(128, 64, 2, 1),
+            nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False), nn.Tanh(),
+        )  # fmt: skip
+        self.optimizer_D = torch.optim.Adam(self.D.parameters(), lr=1e-4, betas=(0.5, 0.999))
+        self.optimizer_G = torch.optim.Adam(self.G.parameters(), lr=2e-4, betas=(0.5, 0.999))
+        self.bce = nn.BCELoss()
+
+    def step(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """One iteration; the losses of D and G."""
+        ones, zeros = torch.ones(len(x)), torch.zeros(len(x))
+        self.D.zero_grad()
+        on_real = self.D(x).view(-1)
+        loss_real = self.bce(on_real, ones)
+        loss_real.backward()
+        on_real.mean().item()
+        fake = self.G(z[:, :, None, None])
+        on_fake = self.D(fake.detach()).view(-1)
+        loss_fake = self.bce(on_fake, zeros)
+        loss_fake.backward()
+        on_fake.mean().item()
+        self.optimizer_D.step()
+        self.G.zero_grad()
+        on_fake = self.D(fake).view(-1)
+        loss_G = self.bce(on_fake, ones)
+        loss_G.backward()
+        on_fake.mean().item()
+        self.optimizer_G.step()
+        return (loss_real + loss_fake).detach(), loss_G.detach()
+
+    def take_weights(self, training: Training) -> None:
+        """The weights that Gannet's networks start from, in the order of the layers."""
+        for mine, theirs in [(self.G, training.networks["G"]), (self.D, training.networks["D"])]:
+            for target, value in zip(mine.parameters(), theirs.parameters(), strict=True):
+                target.data.copy_(value.data)
+
+
+def tutorial_batches(folder: Path, workers: int) -> Iterator[Tensor]:
+    """Batches without end, decoded, resized, flipped and jittered by worker processes."""
+    steps = [
+        v2.ToImage(),
+        v2.Resize((64, 64)),
+        v2.RandomHorizontalFlip(),
+        v2.ColorJitter(brightness=0.1, contrast=0.1),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize([0.5] * 3, [0.5] * 3),
+    ]
+    dataset = datasets.ImageFolder(str(folder), v2.Compose(steps))
+    endless = RandomSampler(dataset, replacement=True, num_samples=2**30)
+    for x, _ in DataLoader(dataset, BATCH, sampler=endless, num_workers=workers):
+        yield x
+
+
+def draw_photos(folder: Path) -> None:
+    """JPEGs of 256 pixels with the detail of photographs: smooth noise at several scales."""
+    random = np.random.Generator(np.random.Philox(0))
+    (folder / "photos").mkdir()
+    for i in range(NUM_IMAGES):
+        layers = [Image.fromarray(random.integers(0, 256, (s, s, 3), np.uint8)).resize((256, 256)) for s in (4, 16, 64)]
+        photo = sum(np.asarray(layer, np.float32) * w for layer, w in zip(layers, (0.6, 0.3, 0.1), strict=True))
+        Image.fromarray(photo.astype(np.uint8)).save(folder / "photos" / f"{i:04d}.jpg", quality=92)
+
+
+def gannet_training(dataset: Dataset, precision: str, recipe: Recipe) -> Training:
+    return build_training(completed(recipe), dataset, Engine(torch.device("cpu"), precision))
+
+
+def show_equal(dataset: Dataset) -> None:
+    """Prints both losses of the first five steps, dropout 0, float32, the same weights, reals and z."""
+    recipe = dcgan_glasses()
+    recipe = replace(
+        recipe, D=part("dcgan", width=64, dropout=0.0, init="pytorch"), data=Data(resolution=64, channels=3)
+    )
+    training, tutorial = gannet_training(dataset, "float32", recipe), Tutorial(dropout=0.0)
+    tutorial.take_weights(training)
+    worst = 0.0
+    for step in range(5):
+        x, _ = training.loader.reals(training.cur_nimg, BATCH)
+        z = training.loader.noise(training.num_z, BATCH, Stream.TRAIN)
+        theirs = [float(loss) for loss in tutorial.step(x.contiguous(), z)]
+        iterate(training)
+        means = training.means.flush()
+        ours = [means["loss D"], means["loss G"]]
+        worst = max(worst, *(abs(a - b) for a, b in zip(ours, theirs, strict=True)))
+        print(f"step {step + 1}: tutorial D {theirs[0]:.6f} G {theirs[1]:.6f}   Gannet D {ours[0]:.6f} G {ours[1]:.6f}")
+    print(f"largest difference {worst:.1e}, which must be below 1e-4: {'yes' if worst < 1e-4 else 'NO'}\n")
+
+
+def seconds_of(step: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def compare(pairs: int, dataset: Dataset, batches: Iterator[Tensor], title: str) -> None:
+    """Alternates one step of the tutorial and one of Gannet in each precision."""
+    tutorial = Tutorial(dropout=0.1)
+    recipe = dcgan_glasses()
+    ours = {name: gannet_training(dataset, name, recipe) for name in ("float32", "bfloat16")}
+
+    def gannet_step(name: str) -> float:
+        with kept_memory(torch.device("cpu")):
+            return seconds_of(lambda: iterate(ours[name]))
+
+    def tutorial_step() -> float:
+        return seconds_of(lambda: tutorial.step(next(batches), torch.randn(BATCH, 100)))
+
+    times: dict[str, list[float]] = {"tutorial": [], "float32": [], "bfloat16": []}
+    for pair in range(pairs + 1):  # the first is not counted
+        for name in times:
+            seconds = tutorial_step() if name == "tutorial" else gannet_step(name)
+            if pair:
+                times[name].append(seconds)
+    print(f"{title}, {pairs} pairs")
+    for name, seconds in times.items():
+        ratios = [theirs / mine for theirs, mine in zip(times["tutorial"], seconds, strict=True)]
+        speed = BATCH / statistics.median(seconds)
+        print(
+            f"  {name:<10} {statistics.median(seconds):.3f} s a step, {speed:5.0f} images a second,"
+            f" {statistics.median(ratios):.2f} times the tutorial (from {min(ratios):.2f} to {max(ratios):.2f})"
+        )
+    print()
+
+
+def overheads(dataset: Dataset, folder: Path) -> None:
+    """What a step spends on batches, and a grid every 10 iterations, as shares of the step."""
+    training = gannet_training(dataset, "bfloat16", dcgan_glasses())
+    loader, z = training.loader, training.loader.noise(0, 64, Stream.GRID)
+
+    def batch() -> None:
+        loader.reals(training.cur_nimg, BATCH)
+        loader.noise(training.num_z, BATCH)
+
+    def tick() -> None:
+        with training.engine.autocast():
+            images = generate(training.sampler, z, torch.zeros(64, 0), "train")
+        save_grid(folder / "grid.png", images, 0)
+
+    medians = {}
+    with kept_memory(torch.device("cpu")):
+        for name, part_ in [("step", lambda: iterate(training)), ("batch", batch), ("grid", tick)]:
+            part_()
+            medians[name] = statistics.median(seconds_of(part_) for _ in range(5))
+    share = (medians["batch"] + medians["grid"] / 10) / medians["step"]
+    print(f"bfloat16: step {medians['step']:.3f} s, its batch {medians['batch']:.4f} s, a grid {medians['grid']:.4f} s")
+    print(f"batches, and a grid every 10 steps: {share:.1%} of a step")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=15)
+    pairs = parser.parse_args().pairs
+    torch.manual_seed(0)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}\n")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "images").mkdir()
+        draw_photos(folder / "images")
+        settings = changed(dcgan_glasses(), "data", cache=str(folder / "cache")).data
+        dataset = prepare(open_source(str(folder / "images"), folder / "cache"), settings, 3)
+        show_equal(dataset)
+        ready = torch.randn(BATCH, 3, 64, 64).tanh()
+        compare(pairs, dataset, iter(lambda: ready, None), "steps")
+        compare(pairs, dataset, tutorial_batches(folder / "images", workers=2), "loading")
+        overheads(dataset, folder)
+
+
+if __name__ == "__main__":
+    main()
