@@ -8,7 +8,7 @@ def small() -> Recipe:
 
     The average (Yazici et al. 2019) makes up for the noise of the higher rates.
     """
-    adam = Optim(lr=5e-4, betas=(0.5, 0.999))
+    adam = Optim(lr=1e-3, betas=(0.5, 0.999))
     return Recipe(
         name="small",
         source="Gannet's own, from experiments on small real data sets",

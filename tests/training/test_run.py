@@ -1,0 +1,442 @@
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import gannet.api as api
+from gannet.config import read_recipe
+from gannet.errors import UserError
+from gannet.training.checkpoint import load_checkpoint
+from gannet.training.engine import kept_memory
+from gannet.training.pictures import generate, read_stats, save_curves, side_by_side
+from gannet.training.run import Run
+
+Pictures = Callable[..., Path]
+BATCH = 4
+TINY: dict[str, Any] = {
+    "data.resolution": 16,
+    "train.batch": BATCH,
+    "train.length": "6 iterations",
+    "train.precision": "float32",
+    "train.device": "cpu",
+    "G.width": 4,
+    "G.z_dim": 5,
+    "D.width": 4,
+    "samples.num": 4,
+    "samples.when": "every 2 iterations",
+    "checkpoints.when": "every 3 iterations",
+}
+NOISY: dict[str, Any] = {
+    **TINY,
+    "train.length": "11 iterations",
+    "D.dropout": 0.3,
+    "data.flip": True,
+    "data.jitter": 0.2,
+    "objective.label_noise": 0.2,
+    "ema.half_life_kimg": 0.02,
+    "stats.every": 2,
+}
+NAMES = {
+    *("loss D", "loss G", "D real", "D fake", "D(x)", "D(G(z))", "D(G(z)) after"),
+    *("accuracy real", "accuracy fake", "grad norm D", "grad norm G"),
+}
+
+
+class Stop:
+    """An event that is set after some iterations; the process may also be killed there."""
+
+    def __init__(self, after: int, killed: bool = False):
+        self.after, self.killed = after, killed
+
+    def is_set(self) -> bool:
+        self.after -= 1
+        if self.after == 0 and self.killed:
+            raise RuntimeError("killed")
+        return self.after <= 0
+
+
+@contextmanager
+def stopped(after: int, killed: bool = False) -> Iterator[None]:
+    @contextmanager
+    def signals() -> Iterator[Stop]:
+        yield Stop(after, killed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "stop_signals", signals)
+        yield
+
+
+def train(data: Path, run: Path, settings: dict[str, Any] = TINY, name: str = "dcgan-shapes") -> api.Trained:
+    return api.train(data, recipe=name, run=run, settings=settings)
+
+
+@pytest.fixture
+def run(pictures: Pictures, tmp_path: Path) -> Path:
+    """A finished run of 6 iterations."""
+    return train(pictures(), tmp_path / "runs" / "one").path
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_leaves_the_folder_of_the_contract(run: Path) -> None:
+    assert files(run) == {
+        "recipe.toml",
+        "stats.jsonl",
+        "curves.png",
+        *(f"samples/kimg000000.0{n:02}.png" for n in (0, 8, 16, 24)),
+        *(f"samples/{name}" for name in ("real.png", "real_and_generated.png", "evolution.webp", "z.npy")),
+        "checkpoints/kimg000000.012.pt",
+        "checkpoints/kimg000000.024.pt",
+        *(
+            f"{folder}/{name}"
+            for folder in ("generator", "discriminator")
+            for name in ("model.safetensors", "config.json")
+        ),
+    }
+    for path in [*run.rglob("*.png"), run / "samples" / "evolution.webp"]:
+        with Image.open(path) as picture:
+            picture.load()
+            assert np.asarray(picture.convert("L")).std() > 1, path.name
+    with Image.open(run / "samples" / "evolution.webp") as evolution:
+        assert getattr(evolution, "n_frames", 1) == 4
+
+
+def test_no_temporary_file_is_left(run: Path) -> None:
+    assert not [name for name in files(run) if Path(name).name.startswith(".")]
+
+
+def test_every_line_of_the_statistics_parses_and_has_its_names(run: Path) -> None:
+    lines = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+    assert [line["kimg"] for line in lines] == [BATCH * (i + 1) / 1000 for i in range(6)]
+    assert [line["iteration"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    for line in lines:
+        assert line["type"] == "stats"
+        assert set(line) == NAMES | {"type", "kimg", "iteration", "seconds"}
+        assert line["loss D"] == pytest.approx(line["D real"] + line["D fake"], rel=1e-5)
+        assert 0 <= line["accuracy real"] <= 1 and line["grad norm G"] > 0
+
+
+def test_the_api_sees_the_run(run: Path) -> None:
+    trained = api.Trained(run, True)
+    assert len(trained.stats) == 6
+    assert trained.grid().tobytes() == Image.open(run / "samples" / "kimg000000.024.png").tobytes()
+
+
+def test_nothing_in_a_run_tells_where_it_was_made(run: Path, tmp_path: Path) -> None:
+    for name in files(run):
+        assert str(tmp_path).encode() not in (run / name).read_bytes(), name
+
+
+def test_a_cache_of_ones_own_is_not_written_down(cache: Path, tmp_path: Path) -> None:
+    made = train(
+        Path("shapes"), tmp_path / "run", {**TINY, "data.cache": str(tmp_path / "mine"), "train.length": "1 iteration"}
+    )
+    assert str(tmp_path) not in (made.path / "recipe.toml").read_text()
+
+
+def test_the_recipe_tells_what_was_trained_and_on_what(run: Path) -> None:
+    recipe, facts = read_recipe(run / "recipe.toml")
+    assert recipe.name == "dcgan-shapes"
+    assert recipe.train.length == "0.024 kimg"
+    assert recipe.data.source == "../../pictures"
+    assert dict(recipe.G.settings)["width"] == 4 and "max_width" in recipe.G.settings
+    assert {"gannet", "torch", "device", "data_fingerprint", "threads"} <= set(facts)
+    assert (facts["num_images"], facts["channels"], facts["classes"]) == (16, 3, [])
+
+
+@pytest.mark.parametrize("whole_folder", [True, False])
+def test_a_run_is_a_recipe_for_the_next(run: Path, tmp_path: Path, whole_folder: bool) -> None:
+    again = api.train(
+        tmp_path / "pictures", recipe=run if whole_folder else run / "recipe.toml", run=tmp_path / "runs" / "two"
+    )
+    assert again.finished
+    for name in ("generator/model.safetensors", "samples/kimg000000.024.png", "discriminator/model.safetensors"):
+        assert (again.path / name).read_bytes() == (run / name).read_bytes(), name
+
+
+def test_a_runs_recipe_finds_its_data_from_anywhere(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert api.train(recipe=run / "recipe.toml", run=tmp_path / "somewhere" / "else" / "two").finished
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(run: Path, tmp_path: Path) -> None:
+    before = {name: (run / name).read_bytes() for name in files(run)}
+    with pytest.raises(UserError, match="holds a run already.*gannet resume"):
+        train(tmp_path / "pictures", run)
+    assert {name: (run / name).read_bytes() for name in files(run)} == before
+
+
+def test_runs_get_folders_of_their_own(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {**TINY, "train.length": "1 iteration"}
+    paths = [api.train(pictures(), recipe="dcgan-shapes", settings=settings).path for _ in range(2)]
+    assert paths == [Path("runs/pictures-dcgan-shapes"), Path("runs/pictures-dcgan-shapes-2")]
+
+
+def contents(run: Path) -> dict[str, Any]:
+    """Everything that a run ends with, apart from the seconds that it took."""
+    state = load_checkpoint(run / "checkpoints", torch.device("cpu"))
+    lines = [{k: v for k, v in line.items() if k != "seconds"} for line in read_stats(run / "stats.jsonl")]
+    kept = [name for name in files(run) if name.startswith(("generator", "discriminator", "samples/real"))]
+    grids = [name for name in files(run) if name.startswith("samples/kimg")]
+    return {
+        "state": flat({k: v for k, v in state.items() if k not in ("stats_bytes", "seconds")}),
+        "lines": lines,
+        "files": {name: (run / name).read_bytes() for name in kept},
+        "grids": {name: (run / name).read_bytes() for name in grids},
+    }
+
+
+def flat(value: Any, place: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {k: v for name, inner in value.items() for k, v in flat(inner, f"{place}/{name}").items()}
+    return {place: value.tolist() if isinstance(value, torch.Tensor) else value}
+
+
+@pytest.mark.parametrize("kind", ["gan", "gan-halves", "gan-simultaneous"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_interrupted_and_resumed_equals_uninterrupted(
+    pictures: Pictures, tmp_path: Path, kind: str, killed: bool
+) -> None:
+    """Killed after 7 of 11 iterations, a run goes back to the checkpoint of the sixth; stopped, it saves at 7."""
+    data, settings = pictures(classes=("a", "b")), {**NOISY, "game": {"name": kind}, "data.labels": True}
+    whole = train(data, tmp_path / "whole", settings).path
+    parts = tmp_path / "parts"
+    with stopped(7, killed):
+        if killed:
+            with pytest.raises(RuntimeError, match="killed"):
+                train(data, parts, settings)
+        else:
+            assert not train(data, parts, settings).finished
+    torch.manual_seed(99)
+    with stopped(2):
+        assert not api.resume(parts).finished
+    assert api.resume(parts).finished
+    expected, found = contents(whole), contents(parts)
+    assert len(expected["lines"]) == 5 and len(expected["state"]) > 100
+    for what in ("state", "lines", "files"):
+        assert found[what] == expected[what], what
+    assert found["grids"].items() >= expected["grids"].items()
+
+
+def test_another_seed_ends_elsewhere(run: Path, tmp_path: Path) -> None:
+    """So that equality of two runs means something."""
+    other = train(tmp_path / "pictures", tmp_path / "other", {**TINY, "seed": 1}).path
+    assert (other / "generator/model.safetensors").read_bytes() != (run / "generator/model.safetensors").read_bytes()
+
+
+def test_a_long_budget_keeps_its_digits_on_resume(pictures: Pictures, tmp_path: Path) -> None:
+    with stopped(1):
+        made = train(pictures(), tmp_path / "long", {**TINY, "train.batch": 1, "train.length": "1.234567 kimg"})
+        assert read_recipe(made.path / "recipe.toml")[0].train.length == "1.234 kimg"
+        more = train(pictures(), tmp_path / "more", {**TINY, "train.batch": 1, "train.length": "1234567 iterations"})
+    assert float(read_recipe(more.path / "recipe.toml")[0].train.length.split()[0]) == 1234.567
+
+
+def test_a_finished_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {name: (run / name).read_bytes() for name in files(run)}
+    assert api.resume(run).finished
+    assert "is finished" in capsys.readouterr().out
+    assert {name: (run / name).read_bytes() for name in files(run)} == before
+
+
+def test_a_moved_run_finds_moved_data(pictures: Pictures, tmp_path: Path) -> None:
+    data = pictures()
+    with stopped(2):
+        train(data, tmp_path / "run")
+    shutil.move(tmp_path / "run", tmp_path / "far" / "away")
+    shutil.move(data, tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="pictures"):
+        api.resume(tmp_path / "far" / "away")
+    assert api.resume(tmp_path / "far" / "away", data=str(tmp_path / "elsewhere")).finished
+
+
+def test_other_images_are_refused_on_resume(pictures: Pictures, tmp_path: Path) -> None:
+    with stopped(2):
+        train(pictures(), tmp_path / "run")
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "pictures" / "003.png")
+    with pytest.raises(UserError, match="are not those that .* was trained on"):
+        api.resume(tmp_path / "run")
+
+
+@pytest.mark.parametrize("damage", ["short", "gone", "pickle"])
+def test_a_damaged_checkpoint_is_one_line(run: Path, damage: str) -> None:
+    newest = sorted((run / "checkpoints").iterdir())[-1]
+    if damage == "gone":
+        shutil.rmtree(run / "checkpoints")
+    elif damage == "short":
+        newest.write_bytes(newest.read_bytes()[:-99])
+    else:
+        torch.save({"networks": Path("x")}, newest)
+    with pytest.raises(UserError) as caught:
+        api.resume(run)
+    assert "checkpoint" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot read the recipe"):
+        api.resume(tmp_path / "nothing")
+
+
+def test_a_recipe_that_no_run_wrote_cannot_be_resumed(run: Path) -> None:
+    text = (run / "recipe.toml").read_text()
+    (run / "recipe.toml").write_text(text[: text.index("[run]")])
+    with pytest.raises(UserError):
+        api.resume(run)
+
+
+def test_only_the_newest_checkpoints_are_kept(pictures: Pictures, tmp_path: Path) -> None:
+    made = train(pictures(), tmp_path / "run", {**TINY, "checkpoints.when": "every 1 iterations"})
+    names = sorted(path.name for path in (made.path / "checkpoints").iterdir())
+    assert names == ["kimg000000.020.pt", "kimg000000.024.pt"]
+
+
+def test_an_averaged_run_samples_from_the_average(pictures: Pictures, tmp_path: Path) -> None:
+    made = train(pictures(), tmp_path / "run", {**TINY, "ema.half_life_kimg": 0.05}).path
+    state = load_checkpoint(made / "checkpoints", torch.device("cpu"))
+    saved = api.load(made).network.state_dict()
+    assert all(torch.equal(value, saved[name]) for name, value in state["ema"].items())
+    assert not torch.equal(saved["blocks.0.weight"], state["networks"]["G"]["blocks.0.weight"])
+    assert json.loads((made / "generator/config.json").read_text())["ema_half_life_kimg"] == 0.05
+
+
+def test_the_fixed_noise_is_kept_and_made_the_grids(run: Path) -> None:
+    G = api.load(run)
+    z = torch.from_numpy(np.load(run / "samples" / "z.npy"))
+    assert z.shape == (4, 5)
+    images = G.to_uint8(G.images(z, torch.zeros(4, 0))).astype(int)
+    with Image.open(run / "samples" / "kimg000000.024.png") as grid:
+        scale = grid.width // 38
+        first = np.asarray(grid)[::scale, ::scale][2:18, 2:18].transpose(2, 0, 1).astype(int)
+    assert abs(first - images[0]).max() <= 1
+
+
+@pytest.mark.parametrize(("noise", "differ"), [("fixed", False), ("fresh", True)])
+def test_fresh_noise_differs_from_grid_to_grid(pictures: Pictures, tmp_path: Path, noise: str, differ: bool) -> None:
+    settings = {**TINY, "train.length": "2 iterations", "optim.G.lr": 1e-12, "samples.when": "every 1 iterations"}
+    made = train(pictures(), tmp_path / "run", {**settings, "samples.noise": noise, "samples.mode": "train"}).path
+    grids = [np.asarray(Image.open(p)).astype(int) for p in sorted((made / "samples").glob("kimg*.png"))]
+    assert (abs(grids[0] - grids[1]).max() > 3) == differ
+
+
+def test_classes_stand_in_columns(pictures: Pictures, tmp_path: Path) -> None:
+    data = pictures(num=12, classes=("red", "blue", "green"))
+    for path in data.rglob("*.png"):
+        Image.new("RGB", (16, 16), path.parent.name).save(path)
+    made = train(data, tmp_path / "run", {**TINY, "data.labels": True, "samples.num": 5, "train.length": "1 iteration"})
+    with Image.open(made.path / "samples" / "real.png") as picture:
+        scale = picture.width // 56
+        small = np.asarray(picture)[::scale, ::scale]
+    assert small.shape[:2] == (2 + 2 * 18, 2 + 3 * 18)
+    rows = [[tuple(small[10 + 18 * row, 10 + 18 * column].tolist()) for column in range(3)] for row in range(2)]
+    assert rows == [[(0, 0, 255), (0, 128, 0), (255, 0, 0)]] * 2
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGBA", 4)])
+def test_grey_and_transparent_pictures_train(pictures: Pictures, tmp_path: Path, mode: str, channels: int) -> None:
+    made = train(pictures(mode=mode), tmp_path / "run", {**TINY, "data.channels": 0, "train.length": "2 iterations"})
+    assert read_recipe(made.path / "recipe.toml")[1]["channels"] == channels
+    assert api.load(made).sample(2).shape == (2, channels, 16, 16)
+
+
+def test_a_diverged_run_says_so(pictures: Pictures, tmp_path: Path) -> None:
+    settings = {**TINY, "optim.G.lr": 1e30, "optim.D.lr": 1e30, "train.length": "60 iterations"}
+    with pytest.raises(UserError, match="training diverged") as caught:
+        train(pictures(), tmp_path / "run", settings)
+    assert caught.value.status == 3
+    lines = read_stats(tmp_path / "run" / "stats.jsonl")
+    assert lines[-1]["skipped"] >= 9
+    assert any(line["loss D"] is None for line in lines)
+
+
+def test_generating_leaves_the_network_as_it_was() -> None:
+    torch.manual_seed(0)
+    G = torch.nn.Sequential(torch.nn.Unflatten(1, (3, 2, 2)), torch.nn.BatchNorm2d(3))
+    before = [b.clone() for b in G.buffers()]
+
+    class WithLabels(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = G
+
+        def forward(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+            return self.net(z)
+
+    z, c = torch.randn(6, 12), torch.zeros(6, 0)
+    network = WithLabels().train()
+    alone = {mode: generate(network, z, c, mode, batch=4) for mode in ("eval", "train")}
+    assert not np.array_equal(alone["eval"], alone["train"])
+    assert network.training
+    assert all(torch.equal(b, o) for b, o in zip(G.buffers(), before, strict=True))
+    assert np.array_equal(generate(network.eval(), z, c, "eval", batch=1), alone["eval"])
+    assert not network.training
+
+
+def test_generating_in_train_mode_needs_no_buffers() -> None:
+    class Plain(torch.nn.Module):
+        def forward(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+            return z[:, :, None, None]
+
+    assert generate(Plain(), torch.zeros(2, 3), torch.zeros(2, 0), "train").shape == (2, 3, 1, 1)
+
+
+def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "stats.jsonl"
+    path.write_text('{"type": "stats", "kimg": 1}\n{"type": "event"}\n{"type": "sta')
+    assert [line["type"] for line in read_stats(path)] == ["stats", "event"]
+    assert read_stats(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("num", [0, 1, 5, 2500])
+def test_curves_are_drawn_of_any_number_of_lines(tmp_path: Path, num: int) -> None:
+    lines = [{"type": "stats", "kimg": i, "loss D": None if i == 3 else 1 / (i + 1), "D(x)": 0.5} for i in range(num)]
+    save_curves([*lines, {"type": "event", "kimg": 1}], tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.width > 500
+
+
+def test_reals_are_left_and_samples_right() -> None:
+    real, fake = np.full((3, 1, 64, 64), 200, np.uint8), np.full((5, 1, 64, 64), 100, np.uint8)
+    picture = np.asarray(side_by_side(real, fake))
+    middle = picture.shape[1] // 2
+    assert 200 in picture[:, : middle - 8] and 100 not in picture[:, : middle - 8]
+    assert 100 in picture[:, middle + 8 :] and 200 not in picture[:, middle + 8 :]
+
+
+def test_listeners_hear_every_line_and_tick(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Any] = []
+
+    class Ear:
+        def on_stats(self, line: Any) -> None:
+            heard.append(line["iteration"])
+
+        def on_tick(self, snapshot: Any) -> None:
+            heard.append((snapshot.cur_nimg, snapshot.total_nimg, snapshot.grid.exists()))
+
+        def close(self) -> None:
+            heard.append("closed")
+
+    monkeypatch.setattr(api, "display_for", lambda total: Ear())
+    train(pictures(), tmp_path / "run", {**TINY, "train.length": "3 iterations"})
+    assert heard == [(0, 12, True), 1, 2, (8, 12, True), 3, (12, 12, True), "closed"]
+
+
+def test_an_event_is_a_line_of_its_own(run: Path) -> None:
+    class Counters:
+        cur_nimg = 24
+
+    it = object.__new__(Run)
+    it.path, it.training = run, Counters()  # type: ignore[assignment]
+    it.event("lr changed", to=0.1)
+    assert read_stats(run / "stats.jsonl")[-1] == {"type": "event", "kimg": 0.024, "event": "lr changed", "to": 0.1}
