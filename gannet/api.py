@@ -8,14 +8,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from PIL import Image
 
-from gannet.config import CONVERTER, amount, overridden, read_recipe, to_toml
+from gannet.config import CONVERTER, amount, changed, overridden, read_recipe, to_toml
 from gannet.data.cache import cache_folder
 from gannet.data.dataset import prepare
 from gannet.data.inspect import Inspection, contact_sheet
@@ -28,7 +28,7 @@ from gannet.generation.load import load
 from gannet.generation.sample import Drawn, draw, write_files, write_grid
 from gannet.images import png
 from gannet.options import SHORT, budget
-from gannet.plan import Plan, facts_of, find_recipe, make_plan, run_folder, start
+from gannet.plan import Plan, facts_of, find_recipe, make_plan, moved, run_folder, start
 from gannet.recipes import RECIPES
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, pick
@@ -108,11 +108,8 @@ def train_plan(
         say(line)
     say(f"run     {path}")
     dataset = plan.prepare(counted("decoding"))
-    recipe = plan.recipe
-    if Path(recipe.data.source).exists():
-        relative = os.path.relpath(Path(recipe.data.source).resolve(), path.resolve())
-        recipe = replace(recipe, data=replace(recipe.data, source=Path(relative).as_posix(), cache=""))
     path.mkdir(parents=True, exist_ok=True)
+    recipe = changed(moved(plan.recipe, Path(), path), "data", cache="")
     write_text(path / "recipe.toml", to_toml(recipe, plan.facts(dataset)))
     training = build_training(plan.recipe, dataset, plan.engine, allow_code)
     return play(Run(path, training, plan.total_nimg, []), say)
@@ -126,14 +123,12 @@ def resume(run: str | os.PathLike[str], *, data: str | None = None, say: Callabl
     """
     path = Path(run)
     recipe, facts = read_recipe(path / "recipe.toml")
-    recipe = completed(recipe)
-    where = recipe.data.source
-    source = open_source(data or (str(path / where) if (path / where).exists() else where), cache_folder())
+    recipe = moved(completed(recipe), path, Path())
+    where = data or recipe.data.source
+    source = open_source(where, cache_folder())
     dataset = prepare(source, recipe.data, facts["channels"], counted("decoding"))
     if dataset.fingerprint != facts["data_fingerprint"]:
-        raise UserError(
-            f"the images in {data or where} are not those that {path} was trained on: name the right ones with --data"
-        )
+        raise UserError(f"the images in {where} are not those that {path} was trained on: name those with --data")
     device = find_device(recipe.train.device)
     training = build_training(recipe, dataset, Engine(device, recipe.train.precision))
     state = load_checkpoint(path / "checkpoints", device)

@@ -1,6 +1,7 @@
 """What a run will do, decided before it starts, and said: data, recipe, device, budget, and why."""
 
 import dataclasses
+import os
 import platform
 import re
 from collections.abc import Callable
@@ -116,7 +117,21 @@ def find_recipe(name: str) -> Recipe:
     path = Path(name)
     if path.is_dir() and (path / "recipe.toml").exists():
         path /= "recipe.toml"
-    return read_recipe(path)[0] if path.suffix == ".toml" else named_recipe(name)
+    if path.suffix != ".toml":
+        return named_recipe(name)
+    recipe, facts = read_recipe(path)
+    return moved(recipe, path.parent, Path()) if facts else recipe
+
+
+def moved(recipe: Recipe, before: Path, after: Path) -> Recipe:
+    """The recipe with the paths of its data, where they are relative to `before`, relative to `after`."""
+
+    def relative(text: str) -> str:
+        if not text or not (before / text).exists():
+            return text
+        return Path(os.path.relpath((before / text).resolve(), after.resolve())).as_posix()
+
+    return changed(recipe, "data", source=relative(recipe.data.source), group_by=relative(recipe.data.group_by))
 
 
 def facts_of(found: Scan, source_name: str) -> Facts:

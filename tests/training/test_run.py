@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,10 +12,12 @@ import torch
 from PIL import Image
 
 import gannet.api as api
+import gannet.training.measure as measure
 from gannet.config import read_recipe
 from gannet.errors import UserError
+from gannet.training.build import build_training
 from gannet.training.checkpoint import load_checkpoint
-from gannet.training.engine import kept_memory
+from gannet.training.loop import Training
 from gannet.training.pictures import generate, read_stats, save_curves, side_by_side
 from gannet.training.run import Run
 
@@ -77,10 +80,34 @@ def train(data: Path, run: Path, settings: dict[str, Any] = TINY, name: str = "d
     return api.train(data, recipe=name, run=run, settings=settings)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """The speed of this machine is not measured: what it would cost is known to be little."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "time_iterations", lambda training: 0.01)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, quick: None) -> Path:
+    """A finished run of 6 iterations, and the pictures that it learned from."""
+    root = tmp_path_factory.mktemp("finished")
+    random = np.random.Generator(np.random.Philox(5))
+    (root / "pictures").mkdir()
+    for i in range(16):
+        Image.fromarray(random.integers(0, 256, (16, 16, 3), np.uint8)).save(root / "pictures" / f"{i:03}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANNET_CACHE", str(root / "cache"))
+        train(root / "pictures", root / "runs" / "one")
+    shutil.rmtree(root / "cache")
+    return root
+
+
 @pytest.fixture
-def run(pictures: Pictures, tmp_path: Path) -> Path:
-    """A finished run of 6 iterations."""
-    return train(pictures(), tmp_path / "runs" / "one").path
+def run(finished: Path, tmp_path: Path, cache: Path) -> Path:
+    """The finished run and its pictures in a place of this test's own."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "runs" / "one"
 
 
 def files(folder: Path) -> set[str]:
@@ -170,7 +197,7 @@ def test_a_runs_recipe_finds_its_data_from_anywhere(run: Path, tmp_path: Path, m
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(run: Path, tmp_path: Path) -> None:
     before = {name: (run / name).read_bytes() for name in files(run)}
-    with pytest.raises(UserError, match="holds a run already.*gannet resume"):
+    with pytest.raises(UserError, match=r"holds a run already.*gannet resume"):
         train(tmp_path / "pictures", run)
     assert {name: (run / name).read_bytes() for name in files(run)} == before
 
@@ -264,7 +291,7 @@ def test_other_images_are_refused_on_resume(pictures: Pictures, tmp_path: Path) 
     with stopped(2):
         train(pictures(), tmp_path / "run")
     Image.new("RGB", (16, 16), "red").save(tmp_path / "pictures" / "003.png")
-    with pytest.raises(UserError, match="are not those that .* was trained on"):
+    with pytest.raises(UserError, match=r"are not those that .* was trained on"):
         api.resume(tmp_path / "run")
 
 
@@ -348,14 +375,21 @@ def test_grey_and_transparent_pictures_train(pictures: Pictures, tmp_path: Path,
     assert api.load(made).sample(2).shape == (2, channels, 16, 16)
 
 
-def test_a_diverged_run_says_so(pictures: Pictures, tmp_path: Path) -> None:
-    settings = {**TINY, "optim.G.lr": 1e30, "optim.D.lr": 1e30, "train.length": "60 iterations"}
+def test_a_diverged_run_says_so(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoiled(*args: Any) -> Training:
+        training = build_training(*args)
+        objective: Any = training.game.objective
+        objective.g = lambda logits: logits * (1 if training.iteration < 4 else math.inf)
+        return training
+
+    monkeypatch.setattr(api, "build_training", spoiled)
     with pytest.raises(UserError, match="training diverged") as caught:
-        train(pictures(), tmp_path / "run", settings)
+        train(pictures(), tmp_path / "run", {**TINY, "train.length": "60 iterations"})
     assert caught.value.status == 3
     lines = read_stats(tmp_path / "run" / "stats.jsonl")
-    assert lines[-1]["skipped"] >= 9
-    assert any(line["loss D"] is None for line in lines)
+    assert [line.get("skipped", 0) for line in lines] == [0] * 4 + list(range(1, 10))
+    assert [line["loss G"] is None for line in lines] == [False] * 4 + [True] * 9
+    assert load_checkpoint(tmp_path / "run" / "checkpoints", torch.device("cpu"))["counters"]["num_skipped"] <= 9
 
 
 def test_generating_leaves_the_network_as_it_was() -> None:
