@@ -292,6 +292,7 @@ def sample(
     seed: int = 0,
     out: str | os.PathLike[str] = "samples",
     grid: bool = False,
+    beside_real: bool = False,
     label: int | str | None = None,
     min_realness: float | None = None,
     device: str = "cpu",
@@ -300,6 +301,8 @@ def sample(
 
     `num` images, or `num` of each class with `per_class`. Raises `UserError` for what the caller can mend.
     """
+    if beside_real and not grid:
+        raise UserError("--beside-real is for one picture: add --grid")
     if num < 1:
         raise UserError(f"--num is {num}, and must be at least 1")
     out = Path(out)
@@ -309,5 +312,5 @@ def sample(
         raise UserError(f"{out} is a file: name a folder, or add --grid for one picture")
     G = load(run, find_device(device))
     chosen, num_drawn = draw(G, num, seed, label, per_class, min_realness, counted("sampling"))
-    files = write_grid(G, chosen, out) if grid else write_files(G, chosen, seed, out)
+    files = write_grid(G, chosen, out, beside_real) if grid else write_files(G, chosen, seed, out)
     return Drawn(files, len(chosen), num_drawn)

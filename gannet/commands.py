@@ -102,6 +102,8 @@ class Sample:
     """Folder for the PNGs, or the PNG itself with --grid."""
     grid: bool = False
     """One picture of all images."""
+    beside_real: bool = False
+    """With --grid: real images, as the run saved them, at the left."""
     label: str | None = None
     """Only this class, by name or number."""
     per_class: int | None = None
@@ -125,6 +127,7 @@ def sample(argv: list[str]) -> None:
         seed=options.seed,
         out=options.out,
         grid=options.grid,
+        beside_real=options.beside_real,
         label=options.label,
         min_realness=options.min_realness,
         device=options.device,

@@ -36,8 +36,8 @@ def part(name: str, **settings: Any) -> Part:
 class Data:
     """Which images, and how they are made alike."""
 
-    source: str = "shapes"
-    """A folder, a zip, or the name of a data set."""
+    source: str = ""
+    """A folder, a zip, or the name of a data set; empty where a recipe leaves it to the user."""
     resolution: int = 64
     """Width and height in pixels that every image is brought to."""
     channels: Literal[0, 1, 3, 4] = 0

@@ -73,6 +73,14 @@ def grid(images: np.ndarray, columns: int = 0) -> Image.Image:
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 
+def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
+    """Two pictures with a white gap between them."""
+    picture = Image.new("RGB", (left.width + right.width + 16, max(left.height, right.height)), "white")
+    picture.paste(left, (0, 0))
+    picture.paste(right, (left.width + 16, 0))
+    return picture
+
+
 def over_checkerboard(images: np.ndarray) -> np.ndarray:
     """Premultiplied RGBA `[N, 4, H, W]` over grey squares: RGB `[N, 3, H, W]`, both uint8."""
     height, width = images.shape[2:]

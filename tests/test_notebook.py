@@ -19,7 +19,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_training_shows_values_and_grids_inline(tmp_path: Path) -> None:
-    cell = f"import gannet\nrun = gannet.train('shapes', recipe='dcgan-shapes', kimg=0.1, run='run', settings={SETTINGS})"
+    cell = (
+        f"import gannet\nrun = gannet.train('shapes', recipe='dcgan-shapes', kimg=0.1, run='run', settings={SETTINGS})"
+    )
     book = notebook(cell, "run.grid()", "print(len(run.stats), run.finished)")
     NotebookClient(book, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     kinds = [kind for output in book.cells[0].outputs for kind in output.get("data", {})]

@@ -6,11 +6,12 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from gannet.errors import UserError
 from gannet.files import write_with
 from gannet.generation.load import Generator
-from gannet.images import grid, png, to_pil
+from gannet.images import grid, png, side_by_side, to_pil
 
 BATCH = 64
 HOPELESS_AFTER = 2000  # images drawn
@@ -104,10 +105,18 @@ def write_files(G: Generator, chosen: list[Sample], seed: int, out: Path) -> lis
     return files
 
 
-def write_grid(G: Generator, chosen: list[Sample], out: Path) -> list[Path]:
-    """All samples in one PNG; a column for each class where that comes out even."""
+def write_grid(G: Generator, chosen: list[Sample], out: Path, beside_real: bool = False) -> list[Path]:
+    """All samples in one PNG; a column for each class where that comes out even.
+
+    With `beside_real` the run's grid of reals stands at the left. Raises `UserError` where there is none.
+    """
     columns = len(G.classes) if 1 < len(G.classes) <= 16 and len(chosen) % len(G.classes) == 0 else 0
     picture = grid(np.stack([sample.image for sample in chosen]), columns)
+    if beside_real:
+        reals = G.folder.parent / "samples" / "real.png"
+        if not reals.exists():
+            raise UserError(f"{reals} is not there: leave --beside-real out")
+        picture = side_by_side(Image.open(reals), picture)
     write_with(out, lambda file: file.write(png(picture)))
     return [out]
 

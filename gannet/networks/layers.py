@@ -54,7 +54,8 @@ class LabelChannel(nn.Module):
 class LeakyDropout(nn.Module):
     """LeakyReLU, then dropout with probability p (Srivastava et al. 2014).
 
-    LeakyReLU commutes with the mask, whose values are not negative, so it runs last and in place.
+    LeakyReLU commutes with the mask, whose values are not negative, so it runs last. Both work in
+    place while training: the convolution or batch norm before does not need its output again.
     """
 
     def __init__(self, slope: float, p: float):
@@ -63,7 +64,7 @@ class LeakyDropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and self.p > 0:
-            x = x * dropout_mask(x, self.p)
+            x = x.mul_(dropout_mask(x, self.p))
         return nn.functional.leaky_relu(x, self.slope, inplace=self.training)
 
     def extra_repr(self) -> str:

@@ -16,7 +16,7 @@ def dcgan_glasses() -> Recipe:
         name="dcgan-glasses",
         source="DCGAN on people with and without glasses (tutorial, PyTorch)",
         about="Faces at 64x64, dropout in D, D's learning rate half of G's.",
-        data=Data(source="", resolution=64, channels=3, flip=True, jitter=0.1),
+        data=Data(resolution=64, channels=3, flip=True, jitter=0.1),
         G=part("dcgan", z_dim=100, width=64, init="pytorch"),
         D=part("dcgan", width=64, dropout=0.1, init="pytorch"),
         optim={"G": Optim(lr=2e-4, betas=(0.5, 0.999)), "D": Optim(lr=1e-4, betas=(0.5, 0.999))},

@@ -13,7 +13,7 @@ def small() -> Recipe:
         name="small",
         source="Gannet's own, from experiments on small real data sets",
         about="For a person's images on a laptop: a narrow DCGAN, averaged.",
-        data=Data(source="", resolution=32),
+        data=Data(resolution=32),
         G=part("dcgan", z_dim=64, width=32, init="dcgan"),
         D=part("dcgan", width=32, init="dcgan"),
         optim={"G": adam, "D": adam},

@@ -18,6 +18,6 @@ def dcgan_xray() -> Recipe:
         name="dcgan-xray",
         source="OVHcloud, Understanding Image Generation: A Beginner's Guide to Generative Adversarial Networks",
         about="Chest X-rays of differing sizes at 64x64.",
-        data=Data(source="", resolution=64, fit="pad"),
+        data=Data(resolution=64, fit="pad"),
         samples=Samples(num=64, when="at 1, 5, 10, 20, 50, 100 epochs"),
     )

@@ -34,16 +34,6 @@ def generate(G: nn.Module, z: Tensor, c: Tensor, mode: str, batch: int = 64) -> 
     return images
 
 
-def side_by_side(real: np.ndarray, generated: np.ndarray) -> Image.Image:
-    """Real images on the left, generated ones on the right."""
-    num = min(len(real), len(generated))
-    left, right = grid(real[:num]), grid(generated[:num])
-    picture = Image.new(right.mode, (left.width + right.width + 16, right.height), "white")
-    picture.paste(left, (0, 0))
-    picture.paste(right, (left.width + 16, 0))
-    return picture
-
-
 def save_evolution(samples: Path, target: Path) -> None:
     """An animated WebP of the grids, oldest first, the last one held."""
     files = sorted(samples.glob("kimg*.png"))

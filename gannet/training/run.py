@@ -15,13 +15,13 @@ from torch import Tensor
 from gannet import __version__
 from gannet.config import to_when
 from gannet.files import write_with
-from gannet.images import png
+from gannet.images import grid, png, side_by_side
 from gannet.networks.folder import save_network
 from gannet.noise import Stream
 from gannet.training.checkpoint import save_checkpoint
 from gannet.training.engine import kept_memory
 from gannet.training.loop import Training, play
-from gannet.training.pictures import generate, read_stats, save_curves, save_evolution, save_grid, side_by_side
+from gannet.training.pictures import generate, read_stats, save_curves, save_evolution, save_grid
 
 MAX_COLUMNS = 16  # of a grid with a column for each class
 
@@ -151,7 +151,7 @@ class Run:
 
     def last_pictures(self) -> None:
         generated = self.tick()
-        picture = side_by_side(self.real_images(), generated)
+        picture = side_by_side(grid(self.real_images(), self.columns), grid(generated, self.columns))
         write_with(self.path / "samples" / "real_and_generated.png", lambda file: file.write(png(picture)))
         save_evolution(self.path / "samples", self.path / "samples" / "evolution.webp")
 
