@@ -89,11 +89,11 @@ def spelled_out(short: dict[str, Any]) -> dict[str, Any]:
         budget({unit: short.pop(unit) for unit in ("kimg", "epochs", "minutes") if unit in short})
     )
     for name, value in short.items():
-        if name != "seed" and f"--{name}" not in SHORT:
+        if name not in ("seed", *SHORT):
             raise UserError(
                 f"train has no argument '{name}': settings={{'section.{name}': ...}} sets what a recipe has"
             )
-        spelled |= dict.fromkeys(SHORT.get(f"--{name}", (name,)), value)
+        spelled |= dict.fromkeys(SHORT.get(name, (name,)), value)
     return spelled
 
 
@@ -123,6 +123,8 @@ def resume(run: str | os.PathLike[str], *, data: str | None = None, say: Callabl
     """
     path = Path(run)
     recipe, facts = read_recipe(path / "recipe.toml")
+    if "data_fingerprint" not in facts or "channels" not in facts:
+        raise UserError(f"{path / 'recipe.toml'} does not say what was trained on, in its table [run]: it is no run's")
     recipe = moved(completed(recipe), path, Path())
     where = data or recipe.data.source
     source = open_source(where, cache_folder())

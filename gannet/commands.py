@@ -122,7 +122,7 @@ def sample(argv: list[str]) -> None:
     options = parse(Sample, argv, "sample")
     drawn = api.sample(
         options.run,
-        num=options.per_class or options.num,
+        num=options.num if options.per_class is None else options.per_class,
         per_class=options.per_class is not None,
         seed=options.seed,
         out=options.out,

@@ -187,6 +187,11 @@ def amount(text: str, units: Mapping[str, object] = UNITS) -> tuple[float, str]:
     return value, unit
 
 
+def number(value: float) -> str:
+    """A number in as few digits as say it exactly."""
+    return repr(value).removesuffix(".0")
+
+
 def to_when(text: str, images_per: Mapping[str, float]) -> When:
     """`"every 10 iterations"` or `"at 1, 5, 10 epochs"`, with the images that each unit stands for."""
     kind, _, rest = text.strip().partition(" ")
@@ -227,7 +232,7 @@ def check(recipe: Recipe) -> None:
         ("seed", recipe.seed, 0 <= recipe.seed < 2**63, "from 0 to 2^63"),
     ]
     for player, optim in recipe.optim.items():
-        rules.append((f"optim.{player}.lr", optim.lr, optim.lr > 0, "above 0"))
+        rules.append((f"optim.{player}.lr", optim.lr, 0 < optim.lr < float("inf"), "above 0, and finite"))
         rules.append((f"optim.{player}.eps", optim.eps, optim.eps > 0, "above 0"))
         betas_fit = all(0 <= beta < 1 for beta in optim.betas)
         rules.append((f"optim.{player}.betas", optim.betas, betas_fit, "from 0 to below 1"))
@@ -328,8 +333,9 @@ def _first_problem(error: BaseException, place: str = "") -> str:
         return f"unknown setting '{place}{key}'{nearest(key, known)}"
     if isinstance(error, ExceptionGroup):
         inner = error.exceptions[0]
-        note = next((n for n in getattr(inner, "__notes__", []) if hasattr(n, "name")), None)
-        return _first_problem(inner, f"{place}{note.name}." if note else place)
+        notes = getattr(inner, "__notes__", [])
+        names = [getattr(note, "name", getattr(note, "index", None)) for note in notes]
+        return _first_problem(inner, place + "".join(f"{name}." for name in names if name is not None))
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, KeyError):

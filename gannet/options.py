@@ -3,8 +3,7 @@
 import contextlib
 import dataclasses
 import io
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +13,8 @@ import tyro
 from tyro.conf import arg
 
 from gannet import config
-from gannet.config import Optim, Part, Recipe, overridden
-from gannet.errors import UserError
+from gannet.config import Optim, Part, Recipe, number, overridden
+from gannet.errors import UserError, nearest
 from gannet.parts import settings_of
 from gannet.training.build import PARTS, completed
 
@@ -28,10 +27,10 @@ SECTIONS = {
     "checkpoints": config.Checkpoints,
 }
 SHORT = {
-    "--resolution": ("data.resolution",),
-    "--batch": ("train.batch",),
-    "--device": ("train.device",),
-    "--lr": ("optim.G.lr", "optim.D.lr"),
+    "resolution": ("data.resolution",),
+    "batch": ("train.batch",),
+    "device": ("train.device",),
+    "lr": ("optim.G.lr", "optim.D.lr"),
 }
 
 
@@ -82,7 +81,7 @@ def budget(asked: Mapping[str, float]) -> dict[str, str]:
     if len(asked) > 1:
         raise UserError(f"{' and '.join(asked)} are both given: name one budget")
     for unit, value in asked.items():
-        return {"train.length": f"{value:g} {unit}"}
+        return {"train.length": f"{number(value)} {unit}"}
     return {}
 
 
@@ -92,9 +91,9 @@ def spelled_out(argv: Sequence[str]) -> list[str]:
     spelled: list[str] = []
     words = iter(parted)
     for word in words:
-        if word in SHORT:
+        if word.removeprefix("--") in SHORT and word.startswith("--"):
             value = next(words, None)
-            spelled += [part for long in SHORT[word] for part in (f"--{long}", value) if part is not None]
+            spelled += [part for long in SHORT[word[2:]] for part in (f"--{long}", value) if part is not None]
         else:
             spelled.append(word)
     return spelled
@@ -150,6 +149,12 @@ def to_recipe(parsed: Any, recipe: Recipe) -> Recipe:
 
 def parse(kind: Any, argv: Sequence[str], prog: str, description: str) -> Any:
     """`tyro.cli`, whose complaints become a `UserError` of one line."""
+    known = {"--help", *flags(kind)}
+    help_ = f"({prog} --help lists all)"
+    for word in argv:
+        if word.startswith("--") and word.replace("_", "-") not in known:
+            near = nearest(word, known | {f"--{short}" for short in SHORT if prog.endswith("train")})
+            raise UserError(f"there is no option {word}{near if 'did you mean' in near else ''} {help_}")
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -157,17 +162,22 @@ def parse(kind: Any, argv: Sequence[str], prog: str, description: str) -> Any:
     except SystemExit as error:
         if error.code in (0, None):
             raise
-        raise UserError(one_line(complaint.getvalue()) + f" (gannet {prog.split()[-1]} --help lists all)") from None
+        raise UserError(f"{one_line(complaint.getvalue())} {help_}") from None
+
+
+def flags(kind: Any, prefix: str = "") -> Iterator[str]:
+    """The options that tyro makes of a dataclass."""
+    for field in dataclasses.fields(kind):
+        name = field.name.replace("_", "-")
+        if dataclasses.is_dataclass(field.type):
+            yield from flags(field.type, f"{prefix}{name}.")
+        else:
+            yield from (f"--{prefix}{name}", f"--{prefix}no-{name}")
 
 
 def one_line(box: str) -> str:
-    """What tyro says in a box, as one line; of its suggestions the first."""
-    lines = [re.sub(r"^[│|]\s*|\s*[│|]$", "", line).strip() for line in box.splitlines()]
-    lines = [line for line in lines if line and line[0] not in "╭╰"]
-    rules = [i for i, line in enumerate(lines) if set(line) <= set("─-")] or [len(lines)]
-    said = " ".join(lines[: rules[0]]).removesuffix(".")
-    said = re.sub(r"^Unrecognized options: (\S+?),? .*$", r"there is no option \1", said + " ").strip()
-    for i, line in enumerate(lines):
-        if line.startswith("Perhaps you meant"):
-            return f"{said}; did you mean {lines[i + 1].split()[0]}?"
-    return said
+    """What tyro says in a box, up to its first rule, as one line."""
+    lines = [line.strip("│| ") for line in box.splitlines()]
+    text = [line for line in lines if line and line[0] not in "╭╰+"]
+    rules = [i for i, line in enumerate(text) if set(line) <= set("─-")]
+    return " ".join(text[: rules[0]] if rules and rules[0] else text).removesuffix(".")

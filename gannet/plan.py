@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from gannet import __version__
-from gannet.config import CONVERTER, Recipe, amount, changed, read_recipe
+from gannet.config import CONVERTER, Recipe, amount, changed, number, read_recipe
 from gannet.data.cache import cache_bytes, cache_folder
 from gannet.data.dataset import Dataset, prepare
 from gannet.data.scan import Scan, scan
@@ -154,7 +154,7 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False) -> Plan:
     recipe = completed(recipe, allow_code)
     found = begin.scan
     if recipe.data.labels and len(found.classes) < 2:
-        raise UserError(f"{recipe.data.source} has no class folders to take labels from: add --no-data.labels")
+        raise UserError(f"{recipe.data.source} has no class folders to take labels from: add --data.no-labels")
     channels = recipe.data.channels or found.channels
     if channels == 4 and recipe.data.alpha != "keep":
         channels = 3
@@ -172,7 +172,7 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False) -> Plan:
     value, unit = amount(recipe.train.length)
     per = {"kimg": 1000, "epochs": num, "iterations": recipe.train.batch, "minutes": 60 * images_per_second}[unit]
     total_nimg = max(int(value * per), recipe.train.batch)
-    recipe = changed(recipe, "train", length=f"{total_nimg / 1000:g} kimg", precision=speed.precision)
+    recipe = changed(recipe, "train", length=f"{number(total_nimg / 1000)} kimg", precision=speed.precision)
     plan = Plan(recipe, begin.source, found, channels, engine, speed, total_nimg, [])
     return dataclasses.replace(plan, lines=describe(plan, begin.why, parameters, images_per_second))
 

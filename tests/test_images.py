@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gannet.images import GAP, grid, over_checkerboard, png, premultiply, to_float, to_pil, to_uint8, unpremultiply
+from gannet.images import (
+    GAP,
+    grid,
+    over_checkerboard,
+    png,
+    premultiply,
+    side_by_side,
+    to_float,
+    to_pil,
+    to_uint8,
+    unpremultiply,
+)
 
 bytes_ = st.integers(0, 255)
 
@@ -118,6 +129,13 @@ def test_files_hold_straight_alpha_and_grids_none() -> None:
         assert picture.mode == "RGBA"
         assert picture.getpixel((3, 3)) == (199, 100, 2, 128)
     assert grid(image[None]).mode == "RGB"
+
+
+def test_two_pictures_side_by_side() -> None:
+    left, right = Image.new("L", (30, 20), 200), Image.new("L", (40, 50), 100)
+    pixels = np.asarray(side_by_side(left, right).convert("L"))
+    assert (pixels[:20, :30] == 200).all() and (pixels[:50, -40:] == 100).all()
+    assert not (pixels[:, :35] == 100).any() and not (pixels[:, -45:] == 200).any()
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])

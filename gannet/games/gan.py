@@ -39,14 +39,14 @@ class GAN:
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
         for _ in range(self.d_steps):
             batch = draw()
-            fakes = now.fakes(lambda batch=batch: self.G(batch.z, batch.c))
+            fakes = now.fakes(lambda batch=batch: self.G(batch.z, batch.c), shared=not self.fresh_noise)
             yield Turn("D", learns="D", loss=lambda: self.d_loss(batch, fakes.detached()))
         for step in range(self.g_steps):
-            noise: Noise = batch
             if step or self.fresh_noise:
                 noise = draw.noise()
-                fakes = now.fakes(lambda noise=noise: self.G(noise.z, noise.c))
-            yield Turn("G", learns="G", loss=lambda: self.g_loss(fakes.attached(), noise.c))
+                yield Turn("G", learns="G", loss=lambda: self.g_loss(self.G(noise.z, noise.c), noise.c))
+            else:
+                yield Turn("G", learns="G", loss=lambda: self.g_loss(fakes.attached(), batch.c))
 
     def d_loss(self, batch: Batch, fake: Tensor) -> Loss:
         real_logits = self.logits(batch.x, batch.c)

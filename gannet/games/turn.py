@@ -81,8 +81,9 @@ class Now:
     iteration: int
     num_micro: int = 1
 
-    def fakes(self, make: Callable[[], Tensor]) -> Fakes:
-        return Fakes(make, keep_graph=self.num_micro == 1)
+    def fakes(self, make: Callable[[], Tensor], shared: bool = True) -> Fakes:
+        """Images for D's turn; with `shared`, for G's turn as well."""
+        return Fakes(make, keep_graph=shared and self.num_micro == 1)
 
 
 class Objective(Protocol):

@@ -106,7 +106,7 @@ class Generator:
         if not folder.exists():
             raise UserError(f"{self.folder.parent} has no discriminator to rate images: leave --min-realness out")
         network, config = load_network(folder, DISCRIMINATORS)
-        return Discriminator(network.to(self.device), bool(config["logit_is_probability"]))
+        return Discriminator(network.to(self.device), bool(config.get("logit_is_probability")))
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Generator:

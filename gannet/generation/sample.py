@@ -71,6 +71,8 @@ def draw(
     """
     number = None if label is None else G.label_number(label)
     wanted = dict.fromkeys(range(len(G.classes)), num) if per_class else {-1: num}
+    if per_class and number is not None:
+        raise UserError("--per-class takes every class and --label one: leave one of them out")
     if per_class and not G.classes:
         raise UserError("this generator was trained without labels: leave --per-class out")
     total, chosen = sum(wanted.values()), []

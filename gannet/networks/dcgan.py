@@ -93,6 +93,8 @@ class Discriminator(nn.Module):
         init: Init = "dcgan",
     ):
         super().__init__()
+        if not 0 <= dropout < 1:
+            raise UserError(f"D.dropout is {dropout}, and must be from 0 to below 1")
         features = widths(resolution, width, max_width)
         as_channel, projected = num_classes and label == "channel", num_classes and label == "projection"
         self.label_channel = LabelChannel(num_classes, resolution) if as_channel else None

@@ -54,7 +54,7 @@ def pick(facts: Facts) -> Choice:
         )
     labels = facts.classes > 1
     if labels:
-        why.append(f"{facts.classes} class folders: trains by label, and samples by label (--no-data.labels if not)")
+        why.append(f"{facts.classes} class folders: trains by label, and samples by label (--data.no-labels if not)")
     recipe = changed(recipe, "data", resolution=resolution, fit=fit, filter=filter_, labels=labels)
     if facts.accelerated:
         recipe = replace(recipe, G=part("dcgan", z_dim=128, width=64), D=part("dcgan", width=64), ema=Ema(5.0))

@@ -145,7 +145,8 @@ def guard(t: Training, finite: list[Tensor], before: list[Tensor]) -> None:
     if torch.stack(finite).all():
         t.skipped_in_a_row = 0
         return
-    torch._foreach_copy_(t.buffers, before)
+    for buffer, value in zip(t.buffers, before, strict=True):
+        buffer.copy_(value)
     t.num_skipped += 1
     t.skipped_in_a_row += 1
     if t.skipped_in_a_row >= GIVE_UP_AFTER:

@@ -28,8 +28,8 @@ def generate(G: nn.Module, z: Tensor, c: Tensor, mode: str, batch: int = 64) -> 
     size = len(z) if mode == "train" else batch
     parts = zip(z.split(size), c.split(size), strict=True)
     images = np.concatenate([to_uint8(G(z_part, c_part)) for z_part, c_part in parts])
-    if mode == "train":
-        torch._foreach_copy_(list(G.buffers()), buffers)
+    for buffer, value in zip(G.buffers(), buffers, strict=True):
+        buffer.copy_(value)
     G.train(was_training)
     return images
 

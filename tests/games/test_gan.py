@@ -185,7 +185,7 @@ def test_halves_name_their_terms_alike() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"d_steps": 0}, {"g_steps": 0}, {"d_steps": -1}])
-def test_steps_below_one_are_refused(settings: dict[str, int]) -> None:
+def test_steps_below_one_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="must be at least 1"):
         GAN({"G": G(), "D": D()}, NonSaturating(), **settings)
 

@@ -1,0 +1,295 @@
+import json
+import re
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gannet import api
+from gannet.errors import UserError
+from gannet.generation import sample as sample_module
+from gannet.generation.load import Generator, load
+from gannet.generation.sample import draw, samples
+from gannet.images import to_float
+from gannet.networks import DISCRIMINATORS, GENERATORS
+from gannet.networks.folder import save_network
+
+Made = Callable[..., Path]
+CLASSES = ("ant", "bee", "cat")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Made:
+    """Makes a run folder with G and, where asked, D: all that sampling may need."""
+
+    def make(
+        classes: tuple[str, ...] = (), channels: int = 3, d: bool = True, classifier: bool = True, bias: float = 0.0
+    ) -> Path:
+        torch.manual_seed(2)
+        folder = tmp_path / "run"
+        facts = {"resolution": 16, "channels": channels, "classes": list(classes)}
+        settings: dict[str, Any] = {"z_dim": 5, "width": 4, "init": "pytorch"}
+        G = GENERATORS.find("dcgan")(16, channels, len(classes), **settings).train()
+        for _ in range(20):
+            c = torch.eye(max(len(classes), 1))[torch.randint(max(len(classes), 1), (32,))][:, : len(classes)]
+            G(torch.randn(32, 5), c)  # gives batch norm its statistics
+        save_network(folder / "generator", G, {"name": "dcgan", **facts, "settings": settings})
+        if d:
+            settings = {"width": 4, "bias": True, "norm": "none", "init": "pytorch"}
+            D = DISCRIMINATORS.find("dcgan")(16, channels, len(classes), **settings)
+            with torch.no_grad():
+                D.to_logit.weight.mul_(20)
+                D.to_logit.bias.fill_(bias)
+            config = {"name": "dcgan", **facts, "settings": settings, "logit_is_probability": classifier}
+            save_network(folder / "discriminator", D, config)
+        return folder
+
+    return make
+
+
+def pixels(paths: list[Path]) -> list[np.ndarray]:
+    images = []
+    for path in paths:
+        with Image.open(path) as image:
+            images.append(np.asarray(image).astype(int))
+    return images
+
+
+def close(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether both are the same pictures, but for a rounding."""
+    return bool(abs(Generator.to_uint8(one).astype(int) - Generator.to_uint8(other).astype(int)).max() <= 1)
+
+
+@pytest.mark.parametrize("classes", [(), CLASSES])
+def test_an_image_of_a_seed_is_the_same_whatever_comes_with_it(run: Made, classes: tuple[str, ...]) -> None:
+    G = load(run(classes))
+    whole = G.sample(30, seed=4)
+    assert whole.shape == (30, 3, 16, 16) and whole.dtype == torch.float32
+    assert whole.min() >= -1 and whole.max() <= 1
+    for start, num, batch in [(0, 30, 7), (0, 1, 64), (11, 5, 2), (29, 1, 1), (3, 20, 20)]:
+        assert close(G.sample(num, seed=4, start=start, batch=batch), whole[start : start + num])
+    assert not close(whole[:1], whole[1:2])
+    assert not close(G.sample(30, seed=5), whole)
+
+
+def test_files_are_the_same_whatever_their_number(run: Made, tmp_path: Path) -> None:
+    folder = run()
+    many = api.sample(folder, num=70, seed=3, out=tmp_path / "many").files
+    few = api.sample(folder, num=2, seed=3, out=tmp_path / "few").files
+    assert [path.name for path in many[:2]] == [path.name for path in few]
+    assert all(abs(a - b).max() <= 1 for a, b in zip(pixels(few), pixels(many), strict=False))
+    assert load(folder).sample(0).shape == (0, 3, 16, 16)
+
+
+def test_files_carry_seed_number_and_class(run: Made, tmp_path: Path) -> None:
+    plain = api.sample(run(), num=2, seed=9, out=tmp_path / "out")
+    assert [path.name for path in plain.files] == ["seed9_000000.png", "seed9_000001.png"]
+    labelled = api.sample(run(("a/b", "ç c")), num=2, seed=9, out=tmp_path / "out")
+    assert [path.name for path in labelled.files] == ["seed9_000000_a_b.png", "seed9_000001_ç_c.png"]
+    assert (labelled.num, labelled.num_drawn) == (2, 2)
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
+def test_files_and_grids_have_their_mode(run: Made, tmp_path: Path, channels: int, mode: str) -> None:
+    folder = run(channels=channels)
+    (path,) = api.sample(folder, num=1, out=tmp_path / "out").files
+    (grid,) = api.sample(folder, num=6, out=tmp_path / "grid", grid=True).files
+    assert grid == tmp_path / "grid.png"
+    with Image.open(path) as image, Image.open(grid) as picture:
+        assert (image.mode, image.size) == (mode, (16, 16))
+        assert picture.mode == ("L" if mode == "L" else "RGB")
+        assert picture.width >= 180 and picture.width % (3 * 18 + 2) == 0
+
+
+def test_labels_go_by_name_and_number(run: Made, tmp_path: Path) -> None:
+    G = load(run(CLASSES))
+    by_name, by_number, text = (G.sample(4, labels=label) for label in ("bee", 1, "1"))
+    assert torch.equal(by_name, by_number) and torch.equal(by_name, text)
+    each = G.sample(4, labels=["ant", 1, "cat", "bee"])
+    assert close(each[1], by_name[1]) and close(each[3], by_name[3])
+    assert not close(each[2], by_name[2])
+    assert close(G.sample(4), G.sample(4, labels=[0, 1, 2, 0]))
+    assert close(G.sample(3, start=2), G.sample(3, start=2, labels=[2, 0, 1]))
+    names = [path.name for path in api.sample(tmp_path / "run", num=2, label="cat", out=tmp_path / "out").files]
+    assert names == ["seed0_000000_cat.png", "seed0_000001_cat.png"]
+
+
+def test_so_many_of_each_class(run: Made, tmp_path: Path) -> None:
+    drawn = api.sample(run(CLASSES), num=4, per_class=True, out=tmp_path / "out")
+    assert drawn.num == 12
+    counts = [sum(name in path.name for path in drawn.files) for name in CLASSES]
+    assert counts == [4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("classes", "asked", "says"),
+    [
+        (CLASSES, {"label": "bea"}, "there is no class 'bea'; did you mean 'bee'?"),
+        (CLASSES, {"label": 3}, "there is no class '3'; choose from: ant, bee, cat"),
+        (CLASSES, {"label": -1}, "there is no class '-1'"),
+        ((), {"label": "bee"}, "trained without labels: leave --label out"),
+        ((), {"per_class": True}, "trained without labels: leave --per-class out"),
+        ((), {"num": 0}, "--num is 0, and must be at least 1"),
+    ],
+)
+def test_what_cannot_be_sampled_is_one_line(
+    run: Made, tmp_path: Path, classes: tuple[str, ...], asked: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        api.sample(run(classes), out=tmp_path / "out", **asked)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_few_labels_are_one_line(run: Made) -> None:
+    with pytest.raises(UserError, match="2 labels were given for 3 images"):
+        load(run(CLASSES)).sample(3, labels=[0, 1])
+
+
+def test_one_class_and_each_class_do_not_go_together(
+    run: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bounded(*args: Any) -> Any:
+        for number, batch in enumerate(samples(*args)):
+            assert number < 20, "it draws without end"
+            yield batch
+
+    monkeypatch.setattr(sample_module, "samples", bounded)
+    with pytest.raises(UserError, match="label"):
+        api.sample(run(CLASSES), num=1, per_class=True, label="ant", out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("classes", [(), CLASSES])
+def test_min_realness_keeps_what_d_rates_so(run: Made, tmp_path: Path, classes: tuple[str, ...]) -> None:
+    G = load(run(classes))
+    D = G.discriminator()
+    x = G.sample(300, seed=6)
+    rated = D.realness(x, G.one_hot(G.label_numbers(300, None))).numpy()
+    bound = float(np.quantile(rated, 0.7))
+    drawn = api.sample(tmp_path / "run", num=12, seed=6, min_realness=bound, out=tmp_path / "out")
+    numbers = [int(re.findall(r"_(\d{6})", path.name)[0]) for path in drawn.files]
+    assert numbers == np.flatnonzero(rated >= bound)[:12].tolist()
+    assert drawn.num == 12 and drawn.num_drawn > numbers[-1]
+    labels = G.one_hot(G.label_numbers(300, None))[numbers]
+    saved = torch.from_numpy(np.stack(pixels(drawn.files)).transpose(0, 3, 1, 2).astype(np.uint8))
+    again = D.realness(to_float(saved), labels)
+    assert (again > bound - 0.05).all() and again.mean() > rated.mean()
+
+
+def test_realness_is_the_sigmoid_of_the_logit(run: Made) -> None:
+    D = load(run()).discriminator()
+    x, c = torch.randn(5, 3, 16, 16), torch.zeros(5, 0)
+    logits = D.network(x, c).detach()
+    assert torch.allclose(D.realness(x, c), 1 / (1 + torch.exp(-logits)))
+
+
+def test_every_class_gets_its_number_of_real_ones(run: Made, tmp_path: Path) -> None:
+    drawn = api.sample(run(CLASSES), num=3, per_class=True, min_realness=0.5, out=tmp_path / "out")
+    assert [sum(name in path.name for path in drawn.files) for name in CLASSES] == [3, 3, 3]
+
+
+def test_a_hopeless_rate_ends_in_one_line(run: Made, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"D rates only 0 of [\d,]+ images at 0.99 or more") as caught:
+        api.sample(run(bias=-1000.0), num=1, min_realness=0.99, out=tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_rate_that_all_pass_draws_no_more_than_a_batch(run: Made) -> None:
+    chosen, num_drawn = draw(load(run(bias=1000.0)), 5, min_realness=0.9)
+    assert [sample.number for sample in chosen] == [0, 1, 2, 3, 4]
+    assert num_drawn <= 64
+
+
+def test_without_a_discriminator_there_is_no_realness(run: Made, tmp_path: Path) -> None:
+    folder = run(d=False)
+    assert api.sample(folder, num=1, out=tmp_path / "out").num == 1
+    with pytest.raises(UserError, match="has no discriminator to rate images: leave --min-realness out"):
+        api.sample(folder, num=1, min_realness=0.5, out=tmp_path / "more")
+
+
+def test_logits_that_are_no_probabilities_rate_nothing(run: Made, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="gives no probabilities"):
+        api.sample(run(classifier=False), num=1, min_realness=0.5, out=tmp_path / "out")
+
+
+def test_progress_grows_to_the_number(run: Made) -> None:
+    calls: list[tuple[int, int]] = []
+    draw(load(run()), 100, progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (100, 100)
+    assert all(a[0] < b[0] for a, b in pairwise(calls))
+
+
+def test_code_in_a_config_is_never_run(run: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "evil.py").write_text("raise SystemExit('run')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    folder = run()
+    for part in ("generator", "discriminator"):
+        config = json.loads((folder / part / "config.json").read_text())
+        (folder / part / "config.json").write_text(json.dumps({**config, "name": "evil:Generator"}))
+    with pytest.raises(UserError, match="'evil:Generator'"):
+        load(folder)
+    with pytest.raises(UserError, match="'evil:Generator'"):
+        Generator(torch.nn.Identity(), (), 5, 16, 3, torch.device("cpu"), folder / "generator").discriminator()
+    assert "evil" not in sys.modules
+
+
+def test_a_discriminator_whose_config_lacks_something_is_one_line(run: Made, tmp_path: Path) -> None:
+    folder = run()
+    path = folder / "discriminator" / "config.json"
+    config = json.loads(path.read_text())
+    del config["logit_is_probability"]
+    path.write_text(json.dumps(config))
+    with pytest.raises(UserError):
+        api.sample(folder, num=1, min_realness=0.5, out=tmp_path / "out")
+
+
+def test_what_holds_no_generator_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no run at"):
+        load(tmp_path / "nothing")
+    with pytest.raises(UserError, match="holds no generator yet"):
+        load(tmp_path)
+
+
+def test_a_generator_folder_works_alone(run: Made, tmp_path: Path) -> None:
+    folder = run(d=False)
+    (folder / "generator").rename(tmp_path / "alone")
+    assert load(tmp_path / "alone").sample(2).shape == (2, 3, 16, 16)
+
+
+def test_a_file_in_the_way_is_not_overwritten(run: Made, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(UserError, match="is a file: name a folder, or add --grid"):
+        api.sample(run(), num=1, out=tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_grid_has_a_column_for_each_class(run: Made, tmp_path: Path) -> None:
+    (even,) = api.sample(run(CLASSES), num=6, out=tmp_path / "even", grid=True).files
+    (odd,) = api.sample(tmp_path / "run", num=4, out=tmp_path / "odd", grid=True).files
+    sizes = []
+    for path in (even, odd):
+        with Image.open(path) as picture:
+            sizes.append(picture.width / picture.height)
+    assert sizes == pytest.approx([(3 * 18 + 2) / (2 * 18 + 2), 1])
+
+
+def test_samples_stand_beside_the_reals(run: Made, tmp_path: Path) -> None:
+    folder = run()
+    with pytest.raises(UserError, match="add --grid"):
+        api.sample(folder, num=4, out=tmp_path / "out", beside_real=True)
+    with pytest.raises(UserError, match="leave --beside-real out"):
+        api.sample(folder, num=4, out=tmp_path / "out", grid=True, beside_real=True)
+    (folder / "samples").mkdir()
+    Image.new("L", (50, 40), 7).save(folder / "samples" / "real.png")
+    (alone,) = api.sample(folder, num=4, out=tmp_path / "alone", grid=True).files
+    (both,) = api.sample(folder, num=4, out=tmp_path / "both", grid=True, beside_real=True).files
+    (right,), (whole,) = pixels([alone]), pixels([both])
+    assert (whole[:40, :50] == 7).all()
+    assert (whole[: right.shape[0], -right.shape[1] :] == right).all()

@@ -1,0 +1,303 @@
+"""Every recipe: what its tutorial says, two steps, samples, and golden losses.
+
+`python tests/recipes/test_recipes.py` writes the golden losses anew, for a change that is meant to move them.
+"""
+
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gannet import api
+from gannet.config import Optim, Recipe, overridden
+from gannet.data.batch import Loader
+from gannet.noise import Stream, normal
+from gannet.plan import random_dataset
+from gannet.recipes import RECIPES, recipe
+from gannet.recipes.pick import Facts, fitting, pick
+from gannet.training import measure
+from gannet.training.build import build_networks, build_training, completed
+from gannet.training.ema import EMA
+from gannet.training.engine import Engine
+from gannet.training.loop import Training, iterate
+
+Pictures = Callable[..., Path]
+GOLDEN = Path(__file__).parents[1] / "golden.json"
+STEPS = 5
+SHRUNK = {
+    "dcgan": ({"G.width": 4, "G.z_dim": 6}, {"D.width": 4}),
+    "mlp": ({"G.z_dim": 6}, {"D.hidden": [10, 6]}),
+}
+
+
+def shrunk(name: str) -> Recipe:
+    """The recipe at few pixels and features; everything else as it is."""
+    whole = recipe(name)
+    small = {**SHRUNK[whole.G.name][0], **SHRUNK[whole.D.name][1]}
+    if whole.G.name == "mlp":
+        small["G.hidden"] = [8 + 2 * i for i in range(len(whole.G.settings["hidden"]))]
+    else:
+        small["data.resolution"] = 16
+    return completed(overridden(whole, {**small, "train.batch": 4, "train.precision": "float32", "samples.num": 4}))
+
+
+class DoubleLoader(Loader):
+    """The same numbers in float64."""
+
+    def reals(self, start: int, num: int) -> tuple[Tensor, Tensor]:
+        x, c = super().reals(start, num)
+        return x.double(), c.double()
+
+    def noise(self, start: int, num: int, stream: Stream = Stream.TRAIN) -> Tensor:
+        return super().noise(start, num, stream).double()
+
+    def labels(self, start: int, num: int) -> Tensor:
+        return super().labels(start, num).double()
+
+
+def exact(name: str) -> Training:
+    """The shrunken recipe in float64, its weights from Gannet's own noise: torch's differs between CPUs."""
+    small = shrunk(name)
+    classes = ("a", "b") if small.data.labels else ()
+    dataset = random_dataset(small, small.data.channels or 3, classes)
+    t = build_training(small, dataset, Engine(torch.device("cpu")))
+    for number, network in enumerate(t.networks.values()):
+        network.double()
+        for i, parameter in enumerate(network.parameters()):
+            values = normal(number, Stream.INIT, i, 1, parameter.numel()).reshape(parameter.shape)
+            scale = (2 / max(parameter[0].numel(), 1)) ** 0.5 if parameter.dim() > 1 else 0.1
+            parameter.data = torch.from_numpy(values).double() * scale + (parameter.dim() == 1)
+    loader = DoubleLoader(dataset, small.data, small.seed, t.loader.z_dim, t.loader.device)
+    ema = EMA(t.networks["G"], small.ema.half_life_kimg) if t.ema else None
+    return Training(small, t.engine, loader, t.networks, t.game, t.optimizers, ema)
+
+
+def losses(name: str) -> dict[str, list[float]]:
+    """Losses of the first steps, and how the weights of what samples differ from zero after them."""
+    t = exact(name)
+    lines = []
+    for _ in range(STEPS):
+        iterate(t)
+        lines.append(t.means.flush())
+    sampler = [p.detach().double().square().mean().sqrt().item() for p in t.sampler.parameters()]
+    return {**{key: [line[key] for line in lines] for key in ("loss D", "loss G", "D(x)")}, "sampler": sampler}
+
+
+@pytest.mark.parametrize("name", RECIPES.rows)
+def test_the_losses_are_golden(name: str) -> None:
+    golden = json.loads(GOLDEN.read_text())[name]
+    found = losses(name)
+    assert set(found) == set(golden)
+    for key, values in golden.items():
+        assert found[key] == pytest.approx(values, rel=1e-6), key
+
+
+def test_golden_losses_move_with_the_mathematics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousandth of a learning rate shows."""
+    golden = json.loads(GOLDEN.read_text())["dcgan"]
+    small = overridden(shrunk("dcgan"), {"optim.D.lr": 2.0002e-4})
+    monkeypatch.setitem(globals(), "shrunk", lambda name: completed(small))
+    assert losses("dcgan")["loss D"] != pytest.approx(golden["loss D"], rel=1e-6)
+
+
+def test_golden_losses_are_of_every_recipe() -> None:
+    assert set(json.loads(GOLDEN.read_text())) == set(RECIPES.rows)
+
+
+@pytest.mark.parametrize("name", RECIPES.rows)
+def test_every_recipe_trains_two_steps_and_samples(
+    name: str, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "time_iterations", lambda training: 0.01)
+    small = shrunk(name)
+    classes = ("circle", "square") if small.data.labels else ()
+    data = pictures(num=10, size=20, mode="L" if small.data.channels == 1 else "RGB", classes=classes)
+    (tmp_path / "small.toml").write_text(api.to_toml(overridden(small, {"train.length": "2 iterations"})))
+    run = api.train(data, recipe=tmp_path / "small.toml", run=tmp_path / "run")
+    assert run.finished
+    drawn = api.sample(run, num=3, out=tmp_path / "out")
+    assert len({path.read_bytes() for path in drawn.files}) == 3
+
+
+ADAM = Optim(2e-4, (0.5, 0.999), 1e-8)
+KERAS = Optim(2e-4, (0.5, 0.999), 1e-7)
+SHAPES: dict[str, Any] = {
+    "data": {"resolution": 32, "channels": 3, "flip": False, "jitter": 0.0},
+    "train": {"batch": 64, "length": "10 epochs"},
+    "samples": {"num": 16, "when": "every 1 epochs", "mode": "eval"},
+    "G": {"z_dim": 64, "width": 32, "init": "pytorch"},
+    "D": {"width": 32, "bias": True, "init": "pytorch", "dropout": 0.0},
+    "game": {"name": "gan", "d_steps": 1, "g_steps": 1, "fresh_noise": True},
+    "optim": (ADAM, ADAM),
+}
+PAPER: dict[str, Any] = {
+    "data": {"resolution": 64, "flip": False, "jitter": 0.0},
+    "train": {"batch": 128, "length": "100 epochs"},
+    "samples": {"num": 64},
+    "G": {"z_dim": 100, "width": 64, "init": "dcgan"},
+    "D": {"width": 64, "norm": "batch", "bias": False, "init": "dcgan", "dropout": 0.0},
+    "game": {"name": "gan", "d_steps": 1, "g_steps": 1, "fresh_noise": False},
+    "optim": (ADAM, ADAM),
+}
+FACTS: dict[str, dict[str, Any]] = {
+    "dcgan": PAPER,
+    "dcgan-xray": {
+        **PAPER,
+        "data": {"resolution": 64, "fit": "pad", "labels": False},
+        "samples": {"num": 64, "when": "at 1, 5, 10, 20, 50, 100 epochs", "noise": "fixed"},
+        "stats": {"every": 1},
+    },
+    "dcgan-glasses": {
+        "data": {"resolution": 64, "channels": 3, "flip": True, "jitter": 0.1},
+        "train": {"batch": 128, "length": "200 epochs"},
+        "samples": {"num": 64, "when": "every 10 iterations", "noise": "fixed", "mode": "train"},
+        "G": {"z_dim": 100, "width": 64, "init": "pytorch"},
+        "D": {"width": 64, "norm": "batch", "bias": False, "init": "pytorch", "dropout": 0.1},
+        "game": {"name": "gan", "d_steps": 1, "g_steps": 1, "fresh_noise": False},
+        "optim": (ADAM, Optim(1e-4, (0.5, 0.999), 1e-8)),
+    },
+    "mlp-fashion-mnist": {
+        "data": {"source": "fashion-mnist", "resolution": 28, "channels": 1, "labels": False},
+        "train": {},
+        "samples": {"when": "every 1 epochs"},
+        "checkpoints": {"when": "every 15 epochs"},
+        "G": {
+            "name": "mlp",
+            "z_dim": 100,
+            "hidden": (128, 256, 512, 1024),
+            "norm_first": True,
+            "first_norm": False,
+            "bn_momentum": 0.9,
+            "bn_eps": 0.8,
+            "init": "he_uniform",
+        },
+        "D": {"name": "mlp", "hidden": (512, 256), "init": "he_uniform"},
+        "game": {"name": "gan-simultaneous"},
+        "optim": (KERAS, KERAS),
+    },
+    "mlp-mnist": {
+        "data": {"source": "mnist", "resolution": 28, "channels": 1, "replacement": True},
+        "train": {"batch": 32, "length": "12000 iterations"},
+        "samples": {"num": 25, "when": "every 200 iterations", "noise": "fresh"},
+        "G": {
+            "name": "mlp",
+            "z_dim": 100,
+            "hidden": (256, 512, 1024),
+            "norm_first": False,
+            "first_norm": True,
+            "bn_momentum": pytest.approx(0.3),
+            "bn_eps": 1e-3,
+            "init": "glorot_uniform",
+        },
+        "D": {"name": "mlp", "hidden": (512, 256), "init": "glorot_uniform"},
+        "game": {"name": "gan-halves", "g_steps": 2},
+        "optim": (KERAS, KERAS),
+    },
+    "dcgan-shapes": {**SHAPES, "data": {**SHAPES["data"], "source": "shapes"}, "D": {**SHAPES["D"], "norm": "batch"}},
+    "sngan-shapes": {**SHAPES, "D": {**SHAPES["D"], "norm": "spectral"}},
+    "sngan-shapes-ttur": {
+        **SHAPES,
+        "D": {**SHAPES["D"], "norm": "spectral"},
+        "optim": (Optim(1e-4, (0.5, 0.999)), Optim(4e-4, (0.5, 0.999))),
+    },
+    "cdcgan-shapes": {
+        **SHAPES,
+        "data": {**SHAPES["data"], "source": "shapes-labelled", "labels": True},
+        "G": {**SHAPES["G"], "label": "one-hot"},
+        "D": {**SHAPES["D"], "label": "channel", "norm": "batch"},
+    },
+}
+
+
+def test_every_tutorial_has_its_facts() -> None:
+    assert set(FACTS) == set(RECIPES.rows) - {"small"}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_a_recipe_is_what_its_tutorial_says(name: str) -> None:
+    whole = completed(recipe(name))
+    for section, facts in FACTS[name].items():
+        if section == "optim":
+            assert (whole.optim["G"], whole.optim["D"]) == facts
+            continue
+        part = getattr(whole, section)
+        has = {"name": part.name, **part.settings} if section in ("G", "D", "game") else vars(part)
+        for key, value in facts.items():
+            assert has[key] == value, f"{section}.{key}"
+    assert whole.ema.half_life_kimg == 0
+    assert whole.objective.name == "non-saturating"
+    assert dict(whole.objective.settings) == {"real_label": 1.0, "fake_label": 0.0, "label_noise": 0.0}
+
+
+@pytest.mark.parametrize("name", RECIPES.rows)
+def test_every_recipe_names_itself_and_its_source(name: str) -> None:
+    made = recipe(name)
+    assert made.name == name
+    assert len(made.source) > 10 and len(made.about) > 10
+    assert inspect.getdoc(RECIPES.find(name))
+
+
+def facts(**changes: Any) -> Facts:
+    usual: dict[str, Any] = {
+        "num": 500,
+        "side": 64,
+        "classes": 0,
+        "pixel_art": False,
+        "dark_border": False,
+        "drawn": False,
+        "accelerated": False,
+    }
+    return Facts(**{**usual, **changes})
+
+
+@pytest.mark.parametrize(
+    ("side", "largest", "expected"),
+    [(64, 64, 64), (28, 64, 32), (100, 256, 128), (90, 256, 64), (91, 256, 128), (5000, 128, 128), (3, 64, 16)],
+)
+def test_the_resolution_is_the_nearest_power_of_two(side: int, largest: int, expected: int) -> None:
+    assert fitting(side, largest) == expected
+
+
+def test_a_pick_follows_the_data_and_says_why() -> None:
+    plain = pick(facts()).recipe
+    assert (plain.data.resolution, plain.data.fit, plain.data.filter) == (64, "crop", "bicubic")
+    assert not plain.data.labels and not plain.data.flip
+    assert plain.train.length == "10 minutes"
+    assert pick(facts()).why == []
+    labelled = pick(facts(classes=10))
+    assert labelled.recipe.data.labels and "10 class folders" in labelled.why[0]
+    sprites = pick(facts(side=28, pixel_art=True))
+    assert (sprites.recipe.data.filter, sprites.recipe.data.fit) == ("nearest", "pad")
+    assert len(sprites.why) == 2
+
+
+def test_a_pick_follows_the_device() -> None:
+    cpu, gpu = (pick(facts(side=500, accelerated=accelerated)).recipe for accelerated in (False, True))
+    assert (cpu.data.resolution, gpu.data.resolution) == (64, 128)
+    assert gpu.G.settings["width"] > cpu.G.settings["width"]
+    assert pick(facts(drawn=True)).recipe.train.length == "2 minutes"
+
+
+@pytest.mark.parametrize("accelerated", [False, True])
+@pytest.mark.parametrize("side", [5, 28, 64, 3000])
+def test_every_pick_can_be_built(accelerated: bool, side: int) -> None:
+    made = completed(pick(facts(side=side, accelerated=accelerated, classes=3)).recipe)
+    with torch.device("meta"):
+        assert set(build_networks(made, 3, 3)) == {"G", "D"}
+
+
+def test_random_data_stands_in_for_the_real() -> None:
+    dataset = random_dataset(shrunk("cdcgan-shapes"), 3, ("a", "b"))
+    assert dataset.images.shape == (8, 3, 16, 16) and dataset.images.dtype == np.uint8
+    assert dataset.labels.tolist() == [0, 1] * 4
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    GOLDEN.write_text(json.dumps({name: losses(name) for name in RECIPES.rows}, indent=1) + "\n")

@@ -1,0 +1,253 @@
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import gannet
+from gannet import api
+from gannet.cli import COMMANDS, main
+from gannet.config import from_toml
+from gannet.errors import DivergedError, UserError
+from gannet.recipes import RECIPES, recipe
+from gannet.training import measure
+from gannet.training.build import completed
+
+Pictures = Callable[..., Path]
+Capture = pytest.CaptureFixture[str]
+SMALL = [
+    *("--recipe", "dcgan-shapes", "--resolution", "16", "--batch", "4", "--train.precision", "float32"),
+    *("--G.width", "4", "--D.width", "4", "--samples.num", "4", "--device", "cpu"),
+]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Commands write to a folder of the test's own, and do not measure the machine."""
+    monkeypatch.setattr(measure, "time_iterations", lambda training: 0.01)
+    monkeypatch.chdir(tmp_path)
+
+
+def status(*argv: str) -> int | str | None:
+    """The exit status of `gannet ARGV`."""
+    try:
+        return main(argv)
+    except SystemExit as end:
+        return end.code or 0
+
+
+def complaint(capsys: Capture) -> str:
+    """What was said on stderr, which is one line and no traceback."""
+    said = capsys.readouterr().err
+    assert said.startswith("gannet: ") and said.count("\n") == 1
+    assert "Traceback" not in said
+    return said.removeprefix("gannet: ").strip()
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["trian"], "there is no command 'trian'; did you mean 'train'?"),
+        (["nonsense-of-mine"], "there is no command 'nonsense-of-mine'"),
+        (["train", "shapes", "--recipe", "dcgan-shape"], "there is no recipe 'dcgan-shape'; did you mean"),
+        (["train", "shapes", "--recipe", "none.toml"], "cannot read the recipe none.toml"),
+        (["train", "no/such/folder"], "there is no folder, zip or data set 'no/such/folder'"),
+        (["train", "shappes"], "did you mean 'shapes'?"),
+        (["train", "--recipe", "dcgan"], "the recipe 'dcgan' has no data of its own: name yours"),
+        (["train", "shapes", "--bacth", "3"], "there is no option --bacth"),
+        (["train", "shapes", "--kimg", "3", "--minutes", "2"], "kimg and minutes are both given"),
+        (["train", "shapes", "--recipe", "dcgan-shapes", "--resolution", "24"], "not 24"),
+        (["train", "shapes", "--device", "nonsense", "--recipe", "dcgan-shapes"], "device 'nonsense' cannot be used"),
+        (["train", "shapes", "--recipe", "cdcgan-shapes"], "no class folders"),
+        (["resume", "no/run"], "cannot read the recipe"),
+        (["resume"], "gannet resume --help lists all"),
+        (["sample", "no/run"], "there is no run at"),
+        (["sample", "no/run", "--num", "few"], "num"),
+        (["sample", "no/run", "--num", "0"], "must be at least 1"),
+        (["sample", "no/run", "--per-class", "0"], "must be at least 1"),
+        (["inspect", "no/such/folder"], "there is no folder, zip or data set"),
+        (["recipes", "mlp-mnits"], "there is no recipe 'mlp-mnits'; did you mean 'mlp-mnist'?"),
+        (["recipes", "--jsn"], "there is no option --jsn; did you mean --json?"),
+        (["scaffold", "--image-size", "24"], "24"),
+    ],
+)
+def test_the_users_errors_are_one_line_and_status_2(argv: list[str], says: str, capsys: Capture, cache: Path) -> None:
+    dry = ["--dry-run"] if argv[0] == "train" else []  # where an error is not found, nothing is trained
+    assert status(*argv, *dry) == 2
+    assert says in complaint(capsys)
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"]])
+def test_help_names_every_command(argv: list[str], capsys: Capture) -> None:
+    assert status(*argv) == 0
+    said = capsys.readouterr().out
+    assert all(re.search(rf"^  {name} +\w", said, re.MULTILINE) for name in COMMANDS)
+
+
+def test_the_version(capsys: Capture) -> None:
+    assert status("--version") == 0
+    assert capsys.readouterr().out == f"gannet {gannet.__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: Capture) -> None:
+    assert status(command, "--help") == 0
+    out, err = capsys.readouterr()
+    assert f"usage: gannet {command}" in out and "--help" in out
+    assert err == ""
+
+
+def alone(code: str) -> str:
+    """What a fresh Python prints."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["trian"]])
+def test_what_needs_no_torch_does_not_import_it(argv: list[str]) -> None:
+    heavy = "print([m for m in ('torch', 'numpy', 'tyro') if m in sys.modules])"
+    said = alone(f"import sys; from gannet.cli import main; main({argv!r}); {heavy}")
+    assert said.splitlines()[-1] == "[]"
+
+
+def test_import_gannet_is_light_and_offers_its_verbs() -> None:
+    assert alone("import sys, gannet; print('torch' in sys.modules, gannet.UserError.status)") == "False 2\n"
+    assert gannet.train is api.train and gannet.resume is api.resume and gannet.sample is api.sample
+    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+        gannet.trian  # noqa: B018
+    assert set(gannet.__all__) >= {"train", "resume", "inspect", "sample", "load", "UserError"}
+
+
+def test_python_m_gannet_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "gannet", "trian"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "gannet: there is no command 'trian'; did you mean 'train'?\n"
+
+
+def test_all_recipes_are_listed(capsys: Capture) -> None:
+    assert status("recipes") == 0
+    said = capsys.readouterr().out
+    for name in RECIPES.rows:
+        assert re.search(rf"^{name} +\S", said, re.MULTILINE)
+        assert recipe(name).source in said
+    assert status("recipes", "--json") == 0
+    assert set(json.loads(capsys.readouterr().out)) == set(RECIPES.rows)
+
+
+@pytest.mark.parametrize("name", RECIPES.rows)
+def test_a_recipe_is_printed_as_one_that_loads(name: str, capsys: Capture) -> None:
+    assert status("recipes", name) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("# ")
+    loaded, _ = from_toml(said, "it")
+    assert completed(loaded) == completed(recipe(name))
+    assert status("recipes", name, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["name"] == name
+
+
+def test_train_resume_and_sample_by_command(pictures: Pictures, capsys: Capture, tmp_path: Path) -> None:
+    data = str(pictures())
+    assert status("train", data, *SMALL, "--train.length", "2 iterations", "--run", "out/one") == 0
+    said = capsys.readouterr().out
+    assert "gannet sample out/one --num 64" in said and "real_and_generated.png" in said
+    assert Path("out/one/recipe.toml").exists()
+    assert status("sample", "out/one", "--num", "3", "--seed", "5", "--out", "made", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert sorted(told["files"]) == sorted(str(p) for p in Path("made").iterdir())
+    assert (told["num"], told["num_drawn"]) == (3, 3)
+    assert status("resume", "out/one") == 0
+    assert "is finished" in capsys.readouterr().out
+    assert status("train", data, *SMALL, "--run", "out/one") == 2
+    assert "holds a run already" in complaint(capsys)
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_dry_run_plans_and_leaves_nothing(
+    flags: list[str], pictures: Pictures, capsys: Capture, tmp_path: Path
+) -> None:
+    data = str(pictures())
+    assert status("train", data, *SMALL, "--epochs", "3", "--dry-run", *flags) == 0
+    said = capsys.readouterr().out
+    assert {p.name for p in tmp_path.iterdir()} <= {"pictures", "cache"}
+    if flags:
+        plan = json.loads(said)
+        assert (plan["kimg"], plan["epochs"], plan["num_images"]) == (0.048, 3.0, 16)
+        assert plan["recipe"]["train"]["batch"] == 4
+    else:
+        assert "3 epochs" in said and "dcgan-shapes at 16x16" in said
+
+
+def test_without_a_recipe_one_is_picked_and_said(pictures: Pictures, capsys: Capture) -> None:
+    data = str(pictures(classes=("a", "b")))
+    assert status("train", data, "--device", "cpu", "--kimg", "1", "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "small at 16x16" in said and "2 class folders: trains by label" in said
+
+
+def test_what_the_pick_says_about_labels_works(pictures: Pictures, capsys: Capture) -> None:
+    """The switch that is named in the plan is one that the command takes."""
+    data = str(pictures(classes=("a", "b")))
+    assert status("train", data, "--device", "cpu", "--dry-run") == 0
+    (switch,) = re.findall(r"\((--[\w.-]+labels) if not\)", capsys.readouterr().out)
+    assert status("train", data, "--device", "cpu", "--dry-run", "--json", switch) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"]["data"]["labels"] is False
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(DivergedError("training diverged"), 3), (UserError("no"), 2), (KeyboardInterrupt(), 130), (BrokenPipeError(), 0)],
+)
+def test_exit_statuses(
+    error: BaseException, expected: int, monkeypatch: pytest.MonkeyPatch, pictures: Pictures, tmp_path: Path
+) -> None:
+    def fail(*args: object, **more: object) -> None:
+        raise error
+
+    monkeypatch.setattr(api, "resume", fail)
+    monkeypatch.setattr(sys, "stderr", (tmp_path / "stderr").open("w"))
+    assert status("resume", "run") == expected
+
+
+def test_an_interrupted_run_ends_with_status_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "resume", lambda run, data=None: api.Trained(run, finished=False))
+    assert status("resume", "run") == 4
+
+
+def options_of(command: str, capsys: Capture) -> set[str]:
+    assert status(command, "--help") == 0
+    return set(re.findall(r"--[A-Za-z][\w.-]*", capsys.readouterr().out))
+
+
+def test_every_option_that_the_code_names_exists(capsys: Capture) -> None:
+    """Messages tell people what to type."""
+    known = {"--help", "--version", *(f"--{name}" for name in ("resolution", "batch", "lr", "device"))}
+    for command in COMMANDS:
+        known |= options_of(command, capsys)
+    package = Path(gannet.__file__).parent
+    named: dict[str, str] = {}
+    for path in sorted(package.rglob("*.py")):
+        for option in re.findall(r"(?<![\w{-])--[A-Za-z][\w.-]*[A-Za-z0-9]", path.read_text("utf-8")):
+            named.setdefault(option, path.relative_to(package).as_posix())
+    unknown = {option: where for option, where in named.items() if option not in known}
+    assert unknown == {}
+
+
+def test_inspect_reports_and_draws_a_sheet(pictures: Pictures, capsys: Capture) -> None:
+    data = str(pictures(classes=("a", "b")))
+    assert status("inspect", data) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^images +16$", said, re.MULTILINE) and "a 8, b 8" in said
+    assert Path("contact_sheet.png").exists()
+    assert status("inspect", data, "--json", "--sheet", "other.png") == 0
+    assert json.loads(capsys.readouterr().out)["recommended"]["resolution"] == 16
+    assert Path("other.png").exists()
+
+
+def test_doctor_names_the_device(capsys: Capture) -> None:
+    assert status("doctor", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["gannet"] == gannet.__version__ and facts["devices"]
+    assert status("doctor") == 0
+    assert facts["torch"] in capsys.readouterr().out
