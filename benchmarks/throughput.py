@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,7 +119,7 @@ def draw_photos(folder: Path) -> None:
     (folder / "photos").mkdir()
     for i in range(NUM_IMAGES):
         layers = [Image.fromarray(random.integers(0, 256, (s, s, 3), np.uint8)).resize((256, 256)) for s in (4, 16, 64)]
-        photo = sum(np.asarray(layer, np.float32) * w for layer, w in zip(layers, (0.6, 0.3, 0.1), strict=True))
+        photo = np.einsum("shwc,s->hwc", np.stack(layers), (0.6, 0.3, 0.1))
         Image.fromarray(photo.astype(np.uint8)).save(folder / "photos" / f"{i:04d}.jpg", quality=92)
 
 
@@ -140,8 +141,9 @@ def show_equal(dataset: Dataset, dtype: torch.dtype, batch: int) -> None:
         network.to(dtype)
     channels_last.G.to(memory_format=torch.channels_last)
     channels_last.D.to(memory_format=torch.channels_last)
-    loader, reals, noise = training.loader, training.loader.reals, training.loader.noise
-    loader.reals = lambda *numbers: (reals(*numbers)[0].to(dtype), reals(*numbers)[1])
+    loader: Any = training.loader
+    reals, noise = loader.reals, loader.noise
+    loader.reals = lambda *numbers: tuple(value.to(dtype) for value in reals(*numbers))
     loader.noise = lambda *numbers: noise(*numbers).to(dtype)
     torch.set_default_dtype(dtype)
     print(f"losses of D and G, {dtype}, batch {batch}")

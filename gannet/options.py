@@ -176,8 +176,15 @@ def flags(kind: Any, prefix: str = "") -> Iterator[str]:
 
 
 def one_line(box: str) -> str:
-    """What tyro says in a box, up to its first rule, as one line."""
-    lines = [line.strip("│| ") for line in box.splitlines()]
-    text = [line for line in lines if line and line[0] not in "╭╰+"]
-    rules = [i for i, line in enumerate(text) if set(line) <= set("─-")]
-    return " ".join(text[: rules[0]] if rules and rules[0] else text).removesuffix(".")
+    """The first paragraph of what tyro says in a box, as one line.
+
+    Where box characters cannot be printed, the title is a paragraph of its own, indented by one.
+    """
+    titled = not box.startswith("╭")
+    paragraphs: list[list[str]] = [[]]
+    for line in (line.strip("│ ") for line in box.splitlines() if not line.startswith(("╭", "╰"))):
+        if line and set(line) <= set("─-"):
+            paragraphs.append([])
+        elif line:
+            paragraphs[-1].append(line)
+    return " ".join(paragraphs[titled]).removesuffix(".")

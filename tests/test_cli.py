@@ -70,7 +70,7 @@ def complaint(capsys: Capture) -> str:
         (["sample", "no/run", "--per-class", "0"], "must be at least 1"),
         (["inspect", "no/such/folder"], "there is no folder, zip or data set"),
         (["recipes", "mlp-mnits"], "there is no recipe 'mlp-mnits'; did you mean 'mlp-mnist'?"),
-        (["recipes", "--jsn"], "there is no option --jsn; did you mean --json?"),
+        (["recipes", "--jsn"], "there is no option --jsn; did you mean '--json'?"),
         (["scaffold", "--image-size", "24"], "24"),
     ],
 )

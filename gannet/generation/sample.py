@@ -118,7 +118,8 @@ def write_grid(G: Generator, chosen: list[Sample], out: Path, beside_real: bool 
         reals = G.folder.parent / "samples" / "real.png"
         if not reals.exists():
             raise UserError(f"{reals} is not there: leave --beside-real out")
-        picture = side_by_side(Image.open(reals), picture)
+        with Image.open(reals) as left:
+            picture = side_by_side(left, picture)
     write_with(out, lambda file: file.write(png(picture)))
     return [out]
 

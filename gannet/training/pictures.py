@@ -65,6 +65,8 @@ def save_curves(lines: list[dict[str, Any]], target: Path) -> None:
     from matplotlib.figure import Figure
 
     lines = [line for line in lines if line["type"] == "stats"]
+    if not lines:
+        return
     figure = Figure(figsize=(9, 7), layout="constrained")
     losses, ratings = figure.subplots(2, 1, sharex=True)
     for name in ("loss D", "loss G"):

@@ -104,7 +104,7 @@ def test_g_plays_the_fakes_that_d_saw_last() -> None:
 
 def test_g_plays_fresh_fakes_where_asked() -> None:
     _, _, g, d = play(GAN, fresh_noise=True)
-    assert g.forwards == [(True, True, 1), (True, True, 2)]
+    assert g.forwards == [(True, False, 1), (True, True, 2)]
     assert d.seen == [(100, 1), (1, 1), (2, 2)]
 
 

@@ -45,8 +45,8 @@ def load(path: Path, *sizes: int) -> Any:
 
 
 def tensors(network: nn.Module) -> list[torch.Tensor]:
-    """Parameters, then buffers, in order; a network without classes has empty ones for their embeddings."""
-    return [t for t in [*network.parameters(), *network.buffers()]]
+    """Parameters, then buffers, in order."""
+    return [*network.parameters(), *network.buffers()]
 
 
 def copy(source: nn.Module, target: nn.Module) -> None:
