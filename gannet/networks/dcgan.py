@@ -12,6 +12,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from gannet.errors import UserError
+from gannet.networks.conv import DoublingConv, HalvingConv
 from gannet.networks.layers import (
     ClassEmbedding,
     Init,
@@ -56,10 +57,10 @@ class Generator(nn.Module):
         features = widths(resolution, width, max_width)[::-1]
         blocks = self.block(nn.ConvTranspose2d(self.noise.out_dim, features[0], 4, 1, 0, bias=False))
         for before, after in pairwise(features):
-            blocks += self.block(nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False))
+            blocks += self.block(DoublingConv(before, after))
             for _ in range(extra_convs):
                 blocks += self.block(nn.Conv2d(after, after, 3, 1, 1, bias=False))
-        blocks += [nn.ConvTranspose2d(features[-1], channels, 4, 2, 1, bias=False), nn.Tanh()]
+        blocks += [DoublingConv(features[-1], channels), nn.Tanh()]
         self.blocks = nn.Sequential(*blocks)
         initialise(self, init)
 
@@ -103,7 +104,7 @@ class Discriminator(nn.Module):
         blocks: list[nn.Module] = []
         for i, (before, after) in enumerate(pairwise(sizes)):
             layer_norm = "none" if norm == "batch" and i == 0 else norm
-            conv = nn.Conv2d(before, after, 4, 2, 1, bias=bias and layer_norm != "batch")
+            conv = HalvingConv(before, after, bias=bias and layer_norm != "batch")
             blocks += [*normalised(conv, after, layer_norm), LeakyDropout(0.2, dropout)]
         self.blocks = nn.Sequential(*blocks)
         (self.to_logit,) = normalised(

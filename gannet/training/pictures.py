@@ -65,8 +65,6 @@ def save_curves(lines: list[dict[str, Any]], target: Path) -> None:
     from matplotlib.figure import Figure
 
     lines = [line for line in lines if line["type"] == "stats"]
-    if not lines:
-        return
     figure = Figure(figsize=(9, 7), layout="constrained")
     losses, ratings = figure.subplots(2, 1, sharex=True)
     for name in ("loss D", "loss G"):
@@ -79,7 +77,8 @@ def save_curves(lines: list[dict[str, Any]], target: Path) -> None:
     )
     for axes in (losses, ratings):
         axes.grid(alpha=0.3)
-        axes.legend(loc="upper right")
+        if axes.lines:
+            axes.legend(loc="upper right")
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=110)
     write_with(target, lambda file: file.write(buffer.getbuffer()))

@@ -1,0 +1,52 @@
+"""The matrix products equal the library's convolutions: values, gradients, gradients of gradients."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv_transpose2d
+
+from gannet.networks import conv
+from gannet.networks.conv import DoublingConv, HalvingConv, Patches, Sums
+
+F64 = torch.float64
+
+
+@pytest.fixture(autouse=True)
+def always_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conv, "PRODUCT_WEIGHTS", 0)
+
+
+def halving(bias: bool) -> tuple[nn.Module, Tensor]:
+    return HalvingConv(3, 5, bias=bias).to(F64), torch.randn(2, 3, 8, 6, dtype=F64, requires_grad=True)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_halving_equals_conv2d(bias: bool) -> None:
+    layer, x = halving(bias)
+    assert torch.allclose(layer(x), conv2d(x, layer.weight, layer.bias, 2, 1), rtol=1e-12)
+
+
+def test_doubling_equals_conv_transpose2d() -> None:
+    layer, x = DoublingConv(3, 5).to(F64), torch.randn(2, 3, 4, 2, dtype=F64)
+    assert torch.allclose(layer(x), conv_transpose2d(x, layer.weight, None, 2, 1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("layer", [HalvingConv(2, 3, bias=True).to(F64), DoublingConv(2, 3).to(F64)])
+def test_gradients_and_their_gradients_are_right(layer: nn.Module) -> None:
+    x = torch.randn(2, 2, 4, 4, dtype=F64, requires_grad=True)
+    weights = list(layer.parameters())
+    assert torch.autograd.gradcheck(lambda x, *_: layer(x), (x, *weights))
+    assert torch.autograd.gradgradcheck(lambda x, *_: layer(x), (x, *weights))
+
+
+def test_sums_are_the_transpose_of_patches() -> None:
+    x, patches = torch.randn(2, 4, 6, 3, dtype=F64), torch.randn(2, 2, 3, 4, 4, 3, dtype=F64)
+    assert torch.isclose((Patches.apply(x) * patches).sum(), (x * Sums.apply(patches)).sum(), rtol=1e-12)
+
+
+def test_small_layers_and_wide_images_stay_with_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    wide = torch.empty(512, 256, 4, 4, device="meta")
+    assert not conv.is_product_faster(torch.empty(1, 3, 8, 8), torch.empty(5, 3, 4, 4), 4)
+    assert not conv.is_product_faster(torch.empty(1, 256, 16, 16), wide, 8)
+    assert conv.is_product_faster(torch.empty(1, 256, 8, 8), wide, 4)
