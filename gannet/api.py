@@ -4,12 +4,12 @@ import inspect as inspect_module
 import json
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote as shell_quote
 from types import FrameType
 from typing import Any
 
@@ -21,22 +21,25 @@ from gannet.data.dataset import prepare
 from gannet.data.inspect import Inspection, contact_sheet
 from gannet.data.inspect import inspect as inspect_source
 from gannet.data.sources import Source, open_source
-from gannet.display import display_for
+from gannet.display import counted, display_for
 from gannet.errors import UserError
 from gannet.files import write_text, write_with
 from gannet.generation.load import load
 from gannet.generation.sample import Drawn, draw, write_files, write_grid
 from gannet.images import png
-from gannet.options import SHORT, budget
-from gannet.plan import Plan, facts_of, find_recipe, make_plan, moved, run_folder, start
+from gannet.options import budget, with_parts
+from gannet.parsing import SHORT
+from gannet.plan import Plan, facts_of, find_recipe, machine_facts, make_plan, moved, run_folder, start
 from gannet.recipes import RECIPES
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, pick
 from gannet.training.build import build_training, completed
-from gannet.training.checkpoint import load_checkpoint, restore
+from gannet.training.checkpoint import restore_newest
 from gannet.training.engine import Engine, find_device
 from gannet.training.pictures import read_stats
 from gannet.training.run import Run
+
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,11 @@ def train(
     recipe, as in `{"optim.G.lr": 1e-4}`; the short names are keywords: seed, kimg, epochs, minutes,
     resolution, batch, lr, device. Raises `UserError` for what the caller can mend.
     """
-    begin = start(_text(data), _text(recipe))
-    chosen = overridden(begin.recipe, {**spelled_out(short), **(settings or {})})
+    with counted("looking at the images") as progress:
+        begin = start(_text(data), _text(recipe), short.get("device") or "auto", progress)
+    values = {**spelled_out(short), **(settings or {})}
+    parts = {name.removesuffix(".name"): values.pop(name) for name in list(values) if name.endswith(".name")}
+    chosen = overridden(with_parts(begin.recipe, parts, allow_code), values)
     return train_plan(make_plan(begin, chosen, allow_code), Path(run) if run else None, allow_code)
 
 
@@ -101,49 +107,69 @@ def train_plan(
     plan: Plan, run: Path | None = None, allow_code: bool = False, say: Callable[[str], None] = print
 ) -> Trained:
     """Trains what was planned into a new run folder. Raises `UserError` when the folder holds a run."""
+    if run and (run / "recipe.toml").exists():
+        raise UserError(f"{run} holds a run already: choose another --run, or go on with gannet resume {quote(run)}")
     path = run or run_folder(Path("runs"), plan.recipe)
-    if (path / "recipe.toml").exists():
-        raise UserError(f"{path} holds a run already: choose another --run, or go on with gannet resume {path}")
     for line in plan.lines:
         say(line)
     say(f"run     {path}")
-    dataset = plan.prepare(counted("decoding"))
-    path.mkdir(parents=True, exist_ok=True)
+    with counted("decoding") as progress:
+        dataset = plan.prepare(progress)
+    plan = plan.with_images(len(dataset.images))
     recipe = changed(moved(plan.recipe, Path(), path), "data", cache="")
     write_text(path / "recipe.toml", to_toml(recipe, plan.facts(dataset)))
     training = build_training(plan.recipe, dataset, plan.engine, allow_code)
     return play(Run(path, training, plan.total_nimg, []), say)
 
 
-def resume(run: str | os.PathLike[str], *, data: str | None = None, say: Callable[[str], None] = print) -> Trained:
+def resume(
+    run: str | os.PathLike[str],
+    *,
+    data: str | None = None,
+    device: str | None = None,
+    cache: str = "",
+    allow_code: bool = False,
+    say: Callable[[str], None] = print,
+) -> Trained:
     """Goes on with a run from its newest checkpoint, to the end that it was started for.
 
-    `data` says where the images are now, if they moved. Raises `UserError` where the run or its data
-    cannot be found, or the data is not what the run was started with.
+    `data` says where the images are now, if they moved, `device` where to compute now, `cache` where
+    decoded images lie. On another device or torch it goes on, and says that it is not bit for bit.
+    Raises `UserError` where the run or its data cannot be found, or the data is another.
     """
     path = Path(run)
     recipe, facts = read_recipe(path / "recipe.toml")
     if "data_fingerprint" not in facts or "channels" not in facts:
         raise UserError(f"{path / 'recipe.toml'} does not say what was trained on, in its table [run]: it is no run's")
-    recipe = moved(completed(recipe), path, Path())
+    recipe = changed(moved(completed(recipe, allow_code), path, Path()), "data", cache=cache)
     where = data or recipe.data.source
     source = open_source(where, cache_folder())
-    dataset = prepare(source, recipe.data, facts["channels"], counted("decoding"))
+    with counted("decoding") as progress:
+        dataset = prepare(source, recipe.data, facts["channels"], progress)
     if dataset.fingerprint != facts["data_fingerprint"]:
         raise UserError(f"the images in {where} are not those that {path} was trained on: name those with --data")
-    device = find_device(recipe.train.device)
-    training = build_training(recipe, dataset, Engine(device, recipe.train.precision))
-    state = load_checkpoint(path / "checkpoints", device)
-    restore(training, state)
-    with (path / "stats.jsonl").open("r+b") as file:
-        file.truncate(state["stats_bytes"])
+    engine = Engine(find_device(device or recipe.train.device), recipe.train.precision)
+    training = build_training(recipe, dataset, engine, allow_code)
+    saved = restore_newest(training, path / "checkpoints", say)
+    with (path / "stats.jsonl").open("ab") as file:
+        file.truncate(min(file.tell(), saved.get("stats_bytes", 0)))
     total_nimg = round(amount(recipe.train.length)[0] * 1000)
-    continued = Run(path, training, total_nimg, [], seconds=state["seconds"])
+    continued = Run(path, training, total_nimg, [], seconds=saved.get("seconds", 0.0))
     if training.cur_nimg >= total_nimg:
         say(f"{path} is finished: {total_nimg / 1000:g} kimg")
         return Trained(path, finished=True)
     say(f"{path} goes on at {training.cur_nimg / 1000:.1f} of {total_nimg / 1000:g} kimg")
+    if others := differences(facts, engine):
+        say(f"not bit for bit as it would have been, since {others}")
+        continued.event("resumed", differs=others)
     return play(continued, say)
+
+
+def differences(facts: Mapping[str, Any], engine: Engine) -> str:
+    """What of the machine is not as it was when the run started, in words."""
+    now = machine_facts(engine)
+    other = [name for name in now if facts.get(name) not in (None, now[name])]
+    return ", ".join(f"{name} is {now[name]} and was {facts[name]}" for name in other)
 
 
 def play(run: Run, say: Callable[[str], None]) -> Trained:
@@ -157,17 +183,23 @@ def play(run: Run, say: Callable[[str], None]) -> Trained:
         display.close()
     samples = run.path / "samples"
     if not finished:
-        say(f"stopped at {run.training.cur_nimg / 1000:.1f} kimg, all saved; go on with: gannet resume {run.path}")
+        at = f"{run.training.cur_nimg / 1000:.1f} kimg"
+        say(f"stopped at {at}, all saved; go on with: gannet resume {quote(run.path)}")
         return Trained(run.path, finished=False)
     say(f"pictures  {samples / 'real_and_generated.png'} (real left, generated right), {samples / 'evolution.webp'}")
     say(f"curves    {run.path / 'curves.png'}")
-    say(f"try next  gannet sample {run.path} --num 64 --grid --out samples.png")
+    say(f"try next  gannet sample {quote(run.path)} --num 64 --grid --out samples.png")
     return Trained(run.path, finished=True)
+
+
+def quote(path: Path) -> str:
+    """A path as a word of a command line."""
+    return shell_quote(str(path))
 
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event; a second Ctrl-C raises KeyboardInterrupt at once."""
+    """Ctrl-C, SIGTERM and a closed terminal set the event; a second Ctrl-C raises KeyboardInterrupt at once."""
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stopped
@@ -177,31 +209,12 @@ def stop_signals() -> Iterator[threading.Event]:
         stopped.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in STOP_SIGNALS}
     try:
         yield stopped
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def counted(what: str) -> Callable[[int, int], None]:
-    """A progress bar on stderr where that is a terminal, made when there is something to show."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    if not sys.stderr.isatty():
-        return lambda done, total: None
-    progress = Progress(console=Console(stderr=True), transient=True)
-    task = progress.add_task(what)
-    progress.start()
-
-    def show(done: int, total: int) -> None:
-        progress.update(task, completed=done, total=total)
-        if done >= total:
-            progress.stop()
-
-    return show
 
 
 @dataclass(frozen=True)
@@ -259,9 +272,11 @@ def spread(values: tuple[int, int, int]) -> str:
 def inspect(data: str | os.PathLike[str], sheet: Path = Path("contact_sheet.png")) -> Inspected:
     """Reads every image of `data` and writes a contact sheet. Raises `UserError` where there is nothing."""
     source = open_source(os.fspath(data), cache_folder())
-    inspection = inspect_source(source, counted("inspecting"))
-    picture = contact_sheet(source)
-    write_with(sheet, lambda file: file.write(png(picture)))
+    with counted("inspecting") as progress:
+        inspection = inspect_source(source, progress)
+    if inspection.scan.num > len(inspection.scan.unreadable):
+        picture = contact_sheet(source)
+        write_with(sheet, lambda file: file.write(png(picture)))
     return Inspected(source, inspection, pick(facts_of(inspection.scan, os.fspath(data))), sheet)
 
 
@@ -305,6 +320,8 @@ def sample(
     """
     if beside_real and not grid:
         raise UserError("--beside-real is for one picture: add --grid")
+    if seed < 0:
+        raise UserError(f"--seed is {seed}, and must be at least 0")
     if num < 1:
         raise UserError(f"--num is {num}, and must be at least 1")
     out = Path(out)
@@ -313,6 +330,7 @@ def sample(
     if not grid and out.is_file():
         raise UserError(f"{out} is a file: name a folder, or add --grid for one picture")
     G = load(run, find_device(device))
-    chosen, num_drawn = draw(G, num, seed, label, per_class, min_realness, counted("sampling"))
+    with counted("sampling") as progress:
+        chosen, num_drawn = draw(G, num, seed, label, per_class, min_realness, progress)
     files = write_grid(G, chosen, out, beside_real) if grid else write_files(G, chosen, seed, out)
     return Drawn(files, len(chosen), num_drawn)

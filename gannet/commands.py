@@ -1,6 +1,8 @@
 """The commands: each reads its options and calls the function that does the work."""
 
 import json
+import sys
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +16,7 @@ Data = Annotated[str, Positional, arg(metavar="DATA")]
 
 
 def parse(kind: Any, argv: list[str], command: str) -> Any:
-    from gannet.options import parse
+    from gannet.parsing import parse
 
     return parse(kind, argv, f"gannet {command}", kind.__doc__)
 
@@ -22,20 +24,23 @@ def parse(kind: Any, argv: list[str], command: str) -> Any:
 def train(argv: list[str]) -> int:
     """Trains; the plan is said first."""
     from gannet import api, plan
+    from gannet.display import counted
     from gannet.options import spelled_out, train_options, value_of
 
     name = value_of(spelled_out(argv), "--recipe")
-    options, _ = train_options(plan.find_recipe(name or "small"), argv)
-    begin = plan.start(options.source, options.recipe, api.counted("looking at the images"))
+    options, first = train_options(plan.find_recipe(name or "small"), argv)
+    with counted("looking at the images") as progress:
+        begin = plan.start(options.source, options.recipe, first.train.device, progress)
     _, recipe = train_options(begin.recipe, argv)
     made = plan.make_plan(begin, recipe, options.allow_code)
-    if options.json:
-        print(json.dumps(made.to_dict(), indent=2))
     if options.dry_run:
-        if not options.json:
-            print("\n".join(made.lines))
+        print(json.dumps(made.to_dict(), indent=2) if options.json else "\n".join(made.lines))
         return 0
-    return 0 if api.train_plan(made, options.run, options.allow_code).finished else INTERRUPTED
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        trained = api.train_plan(made, options.run, options.allow_code)
+    if options.json:
+        print(json.dumps({**made.to_dict(), "run": str(trained.path), "finished": trained.finished}, indent=2))
+    return 0 if trained.finished else INTERRUPTED
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,19 @@ class Resume:
     run: RunFolder
     data: str | None = None
     """Where the images are now, if they moved."""
+    device: str | None = None
+    """Where to compute now, if not where the run began."""
+    cache: str = ""
+    """Folder of the decoded images; empty for the user's cache folder."""
+    allow_code: bool = False
+    """Import parts that are named as module:callable."""
 
 
 def resume(argv: list[str]) -> int:
     from gannet import api
 
     options = parse(Resume, argv, "resume")
-    return 0 if api.resume(options.run, data=options.data).finished else INTERRUPTED
+    return 0 if api.resume(**vars(options)).finished else INTERRUPTED
 
 
 @dataclass(frozen=True)

@@ -264,9 +264,9 @@ def overridden(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
 
 
 def _structure_part(value: Any, _: type) -> Part:
-    settings = dict(value)
-    name = settings.pop("name")
-    return Part(name, settings)
+    if not isinstance(value, Mapping) or not isinstance(value["name"], str):
+        raise ValueError(f"{value!r} is not a table with the name of a part")
+    return Part(value["name"], {key: setting for key, setting in value.items() if key != "name"})
 
 
 def _converter() -> cattrs.Converter:
@@ -341,7 +341,7 @@ def _first_problem(error: BaseException, place: str = "") -> str:
     if isinstance(error, KeyError):
         place = place if place.endswith(f"{error.args[0]}.") else f"{place}{error.args[0]}."
         return f"the setting '{place[:-1]}' is missing"
-    return f"{place.rstrip('.')}: {error}"
+    return f"{place.rstrip('.')}: {str(error).replace('literal typing.Literal', '')}"
 
 
 def _fields(cl: type) -> tuple[Any, ...]:

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from gannet.plan import duration
@@ -132,6 +133,28 @@ class Notebook:
         self.grid.update(Image(data=snapshot.grid.read_bytes()))
 
     def close(self) -> None: ...
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr where that is a terminal, shown once there is something to count."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    progress = Progress(console=Console(stderr=True), transient=True)
+    task = progress.add_task(what)
+
+    def show(done: int, total: int) -> None:
+        progress.start()
+        progress.update(task, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        progress.stop()
 
 
 def in_notebook() -> bool:

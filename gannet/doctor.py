@@ -22,11 +22,16 @@ def examine() -> dict[str, Any]:
     devices = {}
     for name in ["cpu", *cuda_names(), *(["mps"] if torch.backends.mps.is_available() else [])]:
         device = torch.device(name)
-        speed = measure(recipe, random_dataset(recipe, 3, ()), device)
+        try:
+            speed = measure(recipe, random_dataset(recipe, 3, ()), device)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0]
+            devices[device_name(device)] = {"precision": "none", "why": reason, "images_per_second": 0}
+            continue
         devices[device_name(device)] = {
             "precision": speed.precision,
             "why": speed.why,
-            "images_per_second": round(recipe.train.batch / speed.seconds_per_iteration),
+            "images_per_second": round(speed.images_per_second),
         }
     return {
         "gannet": __version__,

@@ -20,12 +20,11 @@ class Stream(IntEnum):
     TRAIN = 1
     GRID = 2
     ORDER = 3
-    INIT = 4
 
 
 def philox(seed: int, stream: Stream, counter: int = 0) -> np.random.Philox:
     """Philox keyed by (seed, stream) with its counter set to `counter`."""
-    return np.random.Philox(key=[seed % 2**64, int(stream)], counter=counter)
+    return np.random.Philox(key=np.array([seed % 2**64, stream], np.uint64), counter=counter)
 
 
 def normal(seed: int, stream: Stream, start: int, num: int, dim: int) -> np.ndarray:

@@ -1,9 +1,7 @@
 """A recipe as options of the command line: `--data.resolution 32 --optim.G.lr 1e-4`."""
 
-import contextlib
 import dataclasses
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +12,8 @@ from tyro.conf import arg
 
 from gannet import config
 from gannet.config import Optim, Part, Recipe, number, overridden
-from gannet.errors import UserError, nearest
+from gannet.errors import UserError
+from gannet.parsing import SHORT, parse
 from gannet.parts import settings_of
 from gannet.training.build import PARTS, completed
 
@@ -25,12 +24,6 @@ SECTIONS = {
     "samples": config.Samples,
     "stats": config.Stats,
     "checkpoints": config.Checkpoints,
-}
-SHORT = {
-    "resolution": ("data.resolution",),
-    "batch": ("train.batch",),
-    "device": ("train.device",),
-    "lr": ("optim.G.lr", "optim.D.lr"),
 }
 
 
@@ -53,7 +46,7 @@ class Train:
     dry_run: bool = False
     """Say what would be done, and stop."""
     json: bool = False
-    """Print the plan as JSON."""
+    """Print the plan, and where the run is, as JSON on stdout; everything else on stderr."""
     allow_code: bool = False
     """Import parts that are named as module:callable."""
 
@@ -101,12 +94,16 @@ def spelled_out(argv: Sequence[str]) -> list[str]:
 
 def named_parts(recipe: Recipe, argv: Sequence[str], allow_code: bool) -> Recipe:
     """The recipe with the parts that `--G.name` and its like ask for, their settings at their defaults."""
-    for field in PARTS:
-        name = value_of(argv, f"--{field}.name")
-        if name is not None and name != getattr(recipe, field).name:
-            changes: dict[str, Any] = {field: Part(name)}
-            recipe = dataclasses.replace(recipe, **changes)
-    return completed(recipe, allow_code)
+    names = {field: name for field in PARTS if (name := value_of(argv, f"--{field}.name")) is not None}
+    return with_parts(recipe, names, allow_code)
+
+
+def with_parts(recipe: Recipe, names: Mapping[str, str], allow_code: bool) -> Recipe:
+    """The completed recipe with other parts, by field, each with its own defaults."""
+    changes: dict[str, Any] = {
+        field: Part(name) for field, name in names.items() if field in PARTS and name != getattr(recipe, field).name
+    }
+    return completed(dataclasses.replace(recipe, **changes), allow_code)
 
 
 def value_of(argv: Sequence[str], option: str) -> str | None:
@@ -145,46 +142,3 @@ def to_recipe(parsed: Any, recipe: Recipe) -> Recipe:
         settings = dataclasses.asdict(getattr(parsed, field))
         changes[field] = Part(settings.pop("name"), settings)
     return dataclasses.replace(recipe, **changes)
-
-
-def parse(kind: Any, argv: Sequence[str], prog: str, description: str) -> Any:
-    """`tyro.cli`, whose complaints become a `UserError` of one line."""
-    known = {"--help", *flags(kind)}
-    help_ = f"({prog} --help lists all)"
-    for word in argv:
-        if word.startswith("--") and word.replace("_", "-") not in known:
-            near = nearest(word, known | {f"--{short}" for short in SHORT if prog.endswith("train")})
-            raise UserError(f"there is no option {word}{near if 'did you mean' in near else ''} {help_}")
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, args=list(argv), prog=prog, description=description)
-    except SystemExit as error:
-        if error.code in (0, None):
-            raise
-        raise UserError(f"{one_line(complaint.getvalue())} {help_}") from None
-
-
-def flags(kind: Any, prefix: str = "") -> Iterator[str]:
-    """The options that tyro makes of a dataclass."""
-    for field in dataclasses.fields(kind):
-        name = field.name.replace("_", "-")
-        if dataclasses.is_dataclass(field.type):
-            yield from flags(field.type, f"{prefix}{name}.")
-        else:
-            yield from (f"--{prefix}{name}", f"--{prefix}no-{name}")
-
-
-def one_line(box: str) -> str:
-    """The first paragraph of what tyro says in a box, as one line.
-
-    Where box characters cannot be printed, the title is a paragraph of its own, indented by one.
-    """
-    titled = not box.startswith("╭")
-    paragraphs: list[list[str]] = [[]]
-    for line in (line.strip("│ ") for line in box.splitlines() if not line.startswith(("╭", "╰"))):
-        if line and set(line) <= set("─-"):
-            paragraphs.append([])
-        elif line:
-            paragraphs[-1].append(line)
-    return " ".join(paragraphs[titled]).removesuffix(".")

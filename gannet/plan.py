@@ -1,5 +1,6 @@
 """What a run will do, decided before it starts, and said: data, recipe, device, budget, and why."""
 
+import contextlib
 import dataclasses
 import os
 import platform
@@ -14,8 +15,9 @@ import torch
 
 from gannet import __version__
 from gannet.config import CONVERTER, Recipe, amount, changed, number, read_recipe
+from gannet.data import SOURCES
 from gannet.data.cache import cache_bytes, cache_folder
-from gannet.data.dataset import Dataset, prepare
+from gannet.data.dataset import Dataset, check_unreadable, prepare
 from gannet.data.scan import Scan, scan
 from gannet.data.sources import Source, open_source
 from gannet.errors import UserError
@@ -49,6 +51,8 @@ class Plan:
     engine: Engine
     speed: Speed
     total_nimg: int
+    epochs: float
+    """The budget where it was given in epochs, else 0."""
     lines: list[str]
 
     @property
@@ -57,7 +61,6 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan, ready for JSON."""
-        seconds = self.speed.seconds_per_iteration
         return {
             "recipe": CONVERTER.unstructure(self.recipe),
             "num_images": self.num_images,
@@ -65,8 +68,8 @@ class Plan:
             "device": str(self.engine.device),
             "kimg": self.total_nimg / 1000,
             "epochs": self.total_nimg / self.num_images,
-            "images_per_second": self.recipe.train.batch / seconds,
-            "seconds": self.total_nimg / self.recipe.train.batch * seconds,
+            "images_per_second": self.speed.images_per_second,
+            "seconds": self.total_nimg / self.speed.images_per_second,
             "says": self.lines,
         }
 
@@ -74,16 +77,21 @@ class Plan:
         """The decoded images, from the cache or built now."""
         return prepare(self.source, self.recipe.data, self.channels, progress)
 
+    def with_images(self, num: int) -> "Plan":
+        """The plan where, now that they are decoded, so many images are there to train on."""
+        if not self.epochs or num == self.num_images:
+            return self
+        total_nimg = int(self.epochs * num)
+        recipe = changed(self.recipe, "train", length=f"{number(total_nimg / 1000)} kimg")
+        return dataclasses.replace(self, recipe=recipe, total_nimg=total_nimg)
+
     def facts(self, dataset: Dataset) -> dict[str, Any]:
         """What recipe.toml says of the machine and the data, so that the run can be told apart from others."""
         return {
             "gannet": __version__,
-            "torch": torch.__version__,
             "python": platform.python_version(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "device": device_name(self.engine.device),
+            **machine_facts(self.engine),
             "precision": f"{self.speed.precision}: {self.speed.why}",
-            "threads": torch.get_num_threads(),
             "data_fingerprint": dataset.fingerprint,
             "num_images": len(dataset.images),
             "num_held_out": len(dataset.held_out),
@@ -92,12 +100,24 @@ class Plan:
         }
 
 
-def start(data: str | None, recipe: str | None, progress: Progress | None = None) -> Start:
+def machine_facts(engine: Engine) -> dict[str, Any]:
+    """What has to be the same for the same weights, bit for bit."""
+    return {
+        "torch": torch.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": device_name(engine.device),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def start(data: str | None, recipe: str | None, device: str = "auto", progress: Progress | None = None) -> Start:
     """Opens the data and finds the recipe: by name, from a file, or picked for the data.
 
     Raises `UserError` when there is no such data or recipe.
     """
     named = find_recipe(recipe) if recipe else None
+    if data == "":
+        raise UserError("the name of the data is empty: name a folder, a zip, or shapes")
     source_name = data or (named.data.source if named else "shapes")
     if not source_name:
         raise UserError(
@@ -108,7 +128,7 @@ def start(data: str | None, recipe: str | None, progress: Progress | None = None
     if found.num == len(found.unreadable):
         name, reason = found.unreadable[0]
         raise UserError(f"none of the {found.num} files in {source_name} can be read; the first, {name}: {reason}")
-    choice = Choice(named, []) if named else pick(facts_of(found, source_name))
+    choice = Choice(named, []) if named else pick(facts_of(found, source_name, device))
     return Start(changed(choice.recipe, "data", source=source_name), source, found, choice.why)
 
 
@@ -127,14 +147,18 @@ def moved(recipe: Recipe, before: Path, after: Path) -> Recipe:
     """The recipe with the paths of its data, where they are relative to `before`, relative to `after`."""
 
     def relative(text: str) -> str:
-        if not text or not (before / text).exists():
+        if not text or text in SOURCES.rows or not (before / text).exists():
             return text
-        return Path(os.path.relpath((before / text).resolve(), after.resolve())).as_posix()
+        try:
+            path = Path(os.path.relpath((before / text).resolve(), after.resolve())).as_posix()
+        except ValueError:  # on another drive of Windows
+            return text
+        return f"./{path}" if path in SOURCES.rows else path
 
     return changed(recipe, "data", source=relative(recipe.data.source), group_by=relative(recipe.data.group_by))
 
 
-def facts_of(found: Scan, source_name: str) -> Facts:
+def facts_of(found: Scan, source_name: str, device: str = "auto") -> Facts:
     return Facts(
         num=found.num,
         side=min(found.width[1], found.height[1]),
@@ -142,7 +166,7 @@ def facts_of(found: Scan, source_name: str) -> Facts:
         pixel_art=found.pixel_art,
         dark_border=found.dark_border,
         drawn=source_name.startswith("shapes"),
-        accelerated=find_device("auto").type != "cpu",
+        accelerated=find_device(device).type != "cpu",
     )
 
 
@@ -161,20 +185,32 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False) -> Plan:
     classes = tuple(found.classes) if recipe.data.labels else ()
     device = find_device(recipe.train.device)
     num = found.num - len(found.unreadable)
-    stand_in = random_dataset(recipe, channels, classes)
+    check_unreadable(found.unreadable, found.num, recipe.data.max_unreadable)
     parameters = {
         name: sum(p.numel() for p in net.parameters())
         for name, net in build_networks(recipe, channels, len(classes), allow_code).items()
     }
-    speed = measure(recipe, stand_in, device, allow_code)
+    try:
+        speed = measure(recipe, random_dataset(recipe, channels, classes), device, allow_code)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise UserError(
+            f"{recipe.train.batch} images of {recipe.data.resolution} pixels at once do not fit into the memory of"
+            f" {device_name(device)}: lower --batch, or set --train.micro-batch"
+        ) from error
     engine = Engine(device, speed.precision)
-    images_per_second = recipe.train.batch / speed.seconds_per_iteration
     value, unit = amount(recipe.train.length)
-    per = {"kimg": 1000, "epochs": num, "iterations": recipe.train.batch, "minutes": 60 * images_per_second}[unit]
-    total_nimg = max(int(value * per), recipe.train.batch)
+    per = {
+        "kimg": 1000,
+        "epochs": num,
+        "iterations": speed.images_per_iteration,
+        "minutes": 60 * speed.images_per_second,
+    }
+    total_nimg = max(int(value * per[unit]), recipe.train.batch)
     recipe = changed(recipe, "train", length=f"{number(total_nimg / 1000)} kimg", precision=speed.precision)
-    plan = Plan(recipe, begin.source, found, channels, engine, speed, total_nimg, [])
-    return dataclasses.replace(plan, lines=describe(plan, begin.why, parameters, images_per_second))
+    plan = Plan(
+        recipe, begin.source, found, channels, engine, speed, total_nimg, value if unit == "epochs" else 0.0, []
+    )
+    return dataclasses.replace(plan, lines=describe(plan, begin.why, parameters))
 
 
 def random_dataset(recipe: Recipe, channels: int, classes: tuple[str, ...]) -> Dataset:
@@ -186,7 +222,7 @@ def random_dataset(recipe: Recipe, channels: int, classes: tuple[str, ...]) -> D
     return Dataset(images, labels, classes, [], images[:0], "", [], Path())
 
 
-def describe(plan: Plan, why: list[str], parameters: dict[str, int], images_per_second: float) -> list[str]:
+def describe(plan: Plan, why: list[str], parameters: dict[str, int]) -> list[str]:
     """The plan in a few lines."""
     recipe, found = plan.recipe, plan.scan
     kind = {1: "grey", 3: "RGB", 4: "RGB with alpha"}[plan.channels]
@@ -210,10 +246,10 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], images_per_
     if unused := unused_accelerator(plan.engine.device):
         lines.append(f"        {unused}")
     epochs = plan.total_nimg / plan.num_images
-    minutes = plan.total_nimg / images_per_second / 60
+    seconds = plan.total_nimg / plan.speed.images_per_second
     lines.append(
-        f"budget  {plan.total_nimg / 1000:,.0f} kimg = {epochs:,.3g} epochs, about {duration(minutes * 60)}"
-        f" at {images_per_second:,.0f} images a second"
+        f"budget  {short(plan.total_nimg / 1000)} kimg = {short(epochs)} epochs, about {duration(seconds)}"
+        f" at {plan.speed.images_per_second:,.0f} images a second"
     )
     run = 3 * 4 * 2 * sum(parameters.values()) + 4 * sum(parameters.values())
     cache = cache_bytes(plan.num_images, recipe.data.resolution, plan.channels)
@@ -261,6 +297,11 @@ def size_of(num_bytes: float) -> str:
     return f"{num_bytes:.1f} GB"
 
 
+def short(value: float) -> str:
+    """A number with three digits at least, none of them behind the point from 100 on."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person says them: `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
     minutes = round(seconds / 60)
@@ -273,8 +314,21 @@ def duration(seconds: float) -> str:
 
 
 def run_folder(runs: Path, recipe: Recipe) -> Path:
-    """A folder that does not exist yet: runs/DATA-RECIPE, or with a number."""
+    """A new folder, made here so that no other run takes it: runs/DATA-RECIPE, or with a number."""
     data = re.sub(r"[^\w.-]+", "_", Path(recipe.data.source).stem) or "data"
     name = f"{data}-{recipe.name}"
-    taken = (runs / name, *(runs / f"{name}-{i}" for i in range(2, 10_000)))
-    return next(path for path in taken if not path.exists())
+    for path in (runs / name, *(runs / f"{name}-{i}" for i in range(2, 10_000))):
+        with contextlib.suppress(FileExistsError):
+            make_folder(path)
+            return path
+    raise UserError(f"{runs} is full of runs called {name}: name a new folder with --run")
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder that must not exist. Raises `UserError` where that is refused."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot make the folder {path}: {error.strerror or error}") from error

@@ -211,7 +211,7 @@ def test_exit_statuses(
 
 
 def test_an_interrupted_run_ends_with_status_4(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "resume", lambda run, data=None: api.Trained(run, finished=False))
+    monkeypatch.setattr(api, "resume", lambda run, **options: api.Trained(run, finished=False))
     assert status("resume", "run") == 4
 
 

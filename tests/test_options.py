@@ -7,7 +7,8 @@ import pytest
 
 from gannet.config import Part, Recipe, overridden
 from gannet.errors import UserError
-from gannet.options import SHORT, budget, one_line, spelled_out, train_options
+from gannet.options import budget, spelled_out, train_options
+from gannet.parsing import SHORT, one_line
 from gannet.recipes import RECIPES, recipe
 from gannet.training.build import completed
 

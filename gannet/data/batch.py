@@ -18,6 +18,7 @@ from gannet.images import to_float
 from gannet.noise import Stream, normal
 
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as torchvision's adjust_contrast has it
+RESIDENT_BLOCK = 4096  # images copied at once
 RESIDENT_SHARE = 0.25  # of an accelerator's free memory that the images may fill
 
 
@@ -44,15 +45,18 @@ class Loader:
         self.num_classes = len(dataset.classes)
         self.images: Tensor | None = None
         if device.type == "cuda" and dataset.images.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
-            self.images = torch.from_numpy(np.asarray(dataset.images)).to(device)
+            self.images = torch.empty(dataset.images.shape, dtype=torch.uint8, device=device)
+            for start in range(0, len(dataset.images), RESIDENT_BLOCK):
+                block = np.array(dataset.images[start : start + RESIDENT_BLOCK])
+                self.images[start : start + len(block)] = torch.from_numpy(block).to(device)
 
     def reals(self, start: int, num: int) -> tuple[Tensor, Tensor]:
         """Reals number `start` to `start + num` of the run, flipped and jittered, and their labels."""
         chosen = order(self.seed, start, num, len(self.dataset.images), self.settings.replacement)
         if self.images is not None:
-            x = self.images[torch.from_numpy(chosen).to(self.device)]
+            x = self.images[torch.from_numpy(chosen).to(self.device, non_blocking=True)]
         else:
-            x = torch.from_numpy(self.dataset.images[chosen]).to(self.device)
+            x = torch.from_numpy(self.dataset.images[chosen]).to(self.device, non_blocking=True)
         x = to_float(x).contiguous(memory_format=torch.channels_last)
         if self.settings.flip:
             x = flip(x)
@@ -62,7 +66,7 @@ class Loader:
 
     def noise(self, start: int, num: int, stream: Stream = Stream.TRAIN) -> Tensor:
         """z number `start` to `start + num` of the run."""
-        return torch.from_numpy(normal(self.seed, stream, start, num, self.z_dim)).to(self.device)
+        return torch.from_numpy(normal(self.seed, stream, start, num, self.z_dim)).to(self.device, non_blocking=True)
 
     def labels(self, start: int, num: int) -> Tensor:
         """Labels for noise that comes without reals, as frequent as in the data."""
@@ -72,7 +76,7 @@ class Loader:
     def one_hot(self, labels: np.ndarray) -> Tensor:
         """int64 `[N]` to float `[N, num_classes]`, of width 0 without classes."""
         classes = np.arange(self.num_classes)
-        return torch.from_numpy((labels[:, None] == classes).astype(np.float32)).to(self.device)
+        return torch.from_numpy((labels[:, None] == classes).astype(np.float32)).to(self.device, non_blocking=True)
 
 
 class Draw:
@@ -122,7 +126,7 @@ def jitter(x: Tensor, strength: float) -> Tensor:
     """Brightness and contrast of each image times its own factors from 1 - s to 1 + s, in random order.
 
     In [0, 1] and clipped after each, as torchvision's `ColorJitter(brightness=s, contrast=s)`.
-    Alpha, where there is a fourth channel, stays.
+    Alpha, where there is a fourth channel, stays, and colour does not exceed it.
     """
     colour = (x[:, :3] + 1) / 2
     factors = 1 + strength * (2 * torch.rand(2, len(x), 1, 1, 1, device=x.device) - 1)
@@ -130,8 +134,10 @@ def jitter(x: Tensor, strength: float) -> Tensor:
     brightness, contrast = factors
     one = _contrast((colour * brightness).clamp_(0, 1), contrast)
     other = (_contrast(colour, contrast) * brightness).clamp_(0, 1)
-    colour = torch.where(contrast_first, other, one) * 2 - 1
-    return torch.cat([colour, x[:, 3:]], dim=1)
+    colour = torch.where(contrast_first, other, one)
+    if x.shape[1] == 4:
+        colour = torch.minimum(colour, (x[:, 3:] + 1) / 2)
+    return torch.cat([colour * 2 - 1, x[:, 3:]], dim=1)
 
 
 def _contrast(colour: Tensor, factor: Tensor) -> Tensor:

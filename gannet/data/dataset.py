@@ -52,7 +52,7 @@ def prepare(source: Source, settings: Data, channels: int, progress: Progress | 
     folder = root / "images" / entry_key(source, settings, channels, units)
     images, index = read_entry(folder) or write_entry(folder, source, settings, channels, units, progress)
     unreadable = [(name, why) for name, why in index["unreadable"]]
-    _check_unreadable(unreadable, len(source), settings.max_unreadable)
+    check_unreadable(unreadable, len(source), settings.max_unreadable)
     num = index["num_train"]
     labels = np.array(index["labels"], np.int64) * settings.labels
     classes = source.classes if settings.labels else ()
@@ -69,7 +69,7 @@ def prepare(source: Source, settings: Data, channels: int, progress: Progress | 
     )
 
 
-def _check_unreadable(unreadable: list[tuple[str, str]], num: int, limit: float) -> None:
+def check_unreadable(unreadable: list[tuple[str, str]], num: int, limit: float) -> None:
     if len(unreadable) <= limit * num:
         return
     first = ", ".join(f"{name} ({why})" for name, why in unreadable[:3])

@@ -35,6 +35,7 @@ class GAN:
         self.G, self.D, self.objective = networks["G"], networks["D"], objective
         self.d_steps, self.g_steps, self.fresh_noise = d_steps, g_steps, fresh_noise
         self.players = {"G": [self.G], "D": [self.D]}
+        self.num_batches = d_steps
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
         for _ in range(self.d_steps):

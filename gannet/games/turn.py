@@ -97,5 +97,7 @@ class Game(Protocol):
 
     players: Mapping[str, list[nn.Module]]
     objective: Objective
+    num_batches: int
+    """Batches of reals that one iteration takes."""
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]: ...

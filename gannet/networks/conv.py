@@ -1,6 +1,6 @@
 """The convolutions that halve and double an image: 4x4, stride 2, padding 1.
 
-Where there are many features at few pixels, on the CPU, they are computed as one matrix product over
+While training on the CPU, those of many features at few pixels are computed as one matrix product over
 patches. The weights of such a layer do not fit the cache, and the library's convolution streams them
 anew for each image; the product took 2/3 of its time in float32, and 1/5 for the gradients of the
 weights in bfloat16 (256 to 512 features at 8x8, 128 images).
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-PRODUCT_WEIGHTS = 2**21  # 256 x 512 features: from here on the product was the faster one
+PRODUCT_FEATURES = 256 * 512  # in times out: from here on the product was the faster one
 PRODUCT_SIDE = 4  # and at most this many patches a side
 
 
@@ -23,7 +23,7 @@ class HalvingConv(nn.Conv2d):
         super().__init__(in_channels, out_channels, 4, 2, 1, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        if not is_product_faster(input, self.weight, input.shape[2] // 2):
+        if not (self.training and is_product_faster(input, self.in_channels * self.out_channels, input.shape[2] // 2)):
             return super().forward(input)
         patches = Patches.apply(input.permute(0, 2, 3, 1))
         out = patches.flatten(3) @ self.weight.permute(2, 3, 1, 0).flatten(0, 2)
@@ -37,15 +37,15 @@ class DoublingConv(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, 4, 2, 1, bias=False)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if not is_product_faster(input, self.weight, input.shape[2]):
+        if not (self.training and is_product_faster(input, self.in_channels * self.out_channels, input.shape[2])):
             return super().forward(input, output_size)
         patches = input.permute(0, 2, 3, 1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
         return Sums.apply(patches.unflatten(3, (4, 4, self.out_channels))).permute(0, 3, 1, 2)
 
 
-def is_product_faster(x: Tensor, weight: Tensor, num_patches: int) -> bool:
-    """Whether a layer with so many patches a side is one of those that the module is about."""
-    return x.device.type == "cpu" and weight.numel() >= PRODUCT_WEIGHTS and num_patches <= PRODUCT_SIDE
+def is_product_faster(x: Tensor, features: int, num_patches: int) -> bool:
+    """Whether a layer of so many features in times out, and patches a side, is one that the module is about."""
+    return x.device.type == "cpu" and features >= PRODUCT_FEATURES and num_patches <= PRODUCT_SIDE
 
 
 class Patches(torch.autograd.Function):

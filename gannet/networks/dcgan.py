@@ -19,8 +19,9 @@ from gannet.networks.layers import (
     LabelChannel,
     LabelledNoise,
     LeakyDropout,
+    at_least,
     initialise,
-    normalised,
+    spectrally_normalise,
 )
 
 
@@ -52,6 +53,8 @@ class Generator(nn.Module):
         init: Init = "dcgan",
     ):
         super().__init__()
+        at_least(1, **{"G.z_dim": z_dim, "G.width": width, "G.embedding_dim": embedding_dim})
+        at_least(0, **{"G.extra_convs": extra_convs})
         self.z_dim = z_dim
         self.noise = LabelledNoise(z_dim, num_classes, label, embedding_dim)
         features = widths(resolution, width, max_width)[::-1]
@@ -66,7 +69,7 @@ class Generator(nn.Module):
 
     @staticmethod
     def block(conv: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
-        return [*normalised(conv, conv.out_channels, "batch"), nn.ReLU(inplace=True)]
+        return [conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU(inplace=True)]
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
         return self.blocks(self.noise(z, c)[:, :, None, None])
@@ -96,6 +99,7 @@ class Discriminator(nn.Module):
         super().__init__()
         if not 0 <= dropout < 1:
             raise UserError(f"D.dropout is {dropout}, and must be from 0 to below 1")
+        at_least(1, **{"D.width": width})
         features = widths(resolution, width, max_width)
         as_channel, projected = num_classes and label == "channel", num_classes and label == "projection"
         self.label_channel = LabelChannel(num_classes, resolution) if as_channel else None
@@ -103,14 +107,15 @@ class Discriminator(nn.Module):
         sizes = [channels + bool(as_channel), *features]
         blocks: list[nn.Module] = []
         for i, (before, after) in enumerate(pairwise(sizes)):
-            layer_norm = "none" if norm == "batch" and i == 0 else norm
-            conv = HalvingConv(before, after, bias=bias and layer_norm != "batch")
-            blocks += [*normalised(conv, after, layer_norm), LeakyDropout(0.2, dropout)]
+            batch_norm = norm == "batch" and i > 0
+            blocks.append(HalvingConv(before, after, bias=bias and not batch_norm))
+            blocks += [nn.BatchNorm2d(after)] if batch_norm else []
+            blocks.append(LeakyDropout(0.2, dropout))
         self.blocks = nn.Sequential(*blocks)
-        (self.to_logit,) = normalised(
-            nn.Conv2d(features[-1], 1, 4, 1, 0, bias=bias), 1, "none" if norm == "batch" else norm
-        )
+        self.to_logit = nn.Conv2d(features[-1], 1, 4, 1, 0, bias=bias)
         initialise(self, init)
+        if norm == "spectral":
+            spectrally_normalise(self)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         features = self.blocks(self.label_channel(x, c) if self.label_channel else x)

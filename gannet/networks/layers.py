@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from gannet.errors import UserError
+
 MASK_PIECE = 2**15  # values: small enough for the cache, and below what torch splits over threads
 Init = Literal["pytorch", "dcgan", "he_uniform", "glorot_uniform"]
 
@@ -89,13 +91,6 @@ def dropout_mask(x: Tensor, p: float) -> Tensor:
     return mask
 
 
-def normalised(layer: nn.Module, num_features: int, norm: Literal["batch", "spectral", "none"]) -> list[nn.Module]:
-    """A convolution with what normalises it: batch norm after it, its weight's spectral norm, or neither."""
-    if norm == "batch":
-        return [layer, nn.BatchNorm2d(num_features)]
-    return [spectral_norm(layer) if norm == "spectral" else layer]
-
-
 def initialise(network: nn.Module, init: Init) -> None:
     """Sets the weights of linear and convolution layers and of batch norm.
 
@@ -111,8 +106,22 @@ def initialise(network: nn.Module, init: Init) -> None:
     }[init]
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            weight(dict(module.named_parameters()).get("parametrizations.weight.original", module.weight))
+            weight(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.modules.batchnorm._BatchNorm) and init == "dcgan":
             nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+def spectrally_normalise(network: nn.Module) -> None:
+    """Divides the weight of each convolution by its largest singular value (Miyato et al. 2018), once initialised."""
+    for module in list(network.modules()):
+        if isinstance(module, nn.Conv2d):
+            spectral_norm(module)
+
+
+def at_least(low: int, **values: int) -> None:
+    """Raises `UserError` for a setting that is below `low`."""
+    for name, value in values.items():
+        if value < low:
+            raise UserError(f"{name} is {value}, and must be at least {low}")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from gannet.networks.layers import ClassEmbedding, Init, LabelChannel, LabelledNoise, initialise
+from gannet.networks.layers import ClassEmbedding, Init, LabelChannel, LabelledNoise, at_least, initialise
 
 
 class Generator(nn.Module):
@@ -32,6 +32,7 @@ class Generator(nn.Module):
         init: Init = "pytorch",
     ):
         super().__init__()
+        at_least(1, **{"G.z_dim": z_dim, "G.hidden": min(hidden, default=1), "G.embedding_dim": embedding_dim})
         self.z_dim = z_dim
         self.shape = (channels, resolution, resolution)
         self.noise = LabelledNoise(z_dim, num_classes, label, embedding_dim)
@@ -66,6 +67,7 @@ class Discriminator(nn.Module):
         init: Init = "pytorch",
     ):
         super().__init__()
+        at_least(1, **{"D.hidden": min(hidden, default=1)})
         as_channel, projected = num_classes and label == "channel", num_classes and label == "projection"
         self.label_channel = LabelChannel(num_classes, resolution) if as_channel else None
         before = (channels + bool(as_channel)) * resolution**2

@@ -37,7 +37,7 @@ def pick(facts: Facts) -> Choice:
     """A recipe for the data, ready to train, and a reason for each decision."""
     recipe, why = small(), []
     largest = GPU_LARGEST if facts.accelerated else CPU_LARGEST
-    resolution = fitting(facts.side, largest)
+    resolution = whole(facts.side, largest) if facts.pixel_art else fitting(facts.side, largest)
     fit = "pad" if facts.side < resolution and (facts.pixel_art or facts.dark_border) else "crop"
     if facts.side > resolution:
         limit = (
@@ -61,6 +61,11 @@ def pick(facts: Facts) -> Choice:
     minutes = 2 if facts.drawn else 30 if facts.accelerated else 10
     recipe = changed(recipe, "train", length=f"{minutes} minutes")
     return Choice(recipe, why)
+
+
+def whole(side: int, largest: int) -> int:
+    """The smallest power of two from 16 to `largest` that holds `side`: sprites lose no row."""
+    return next((size for size in SIZES if side <= size <= largest), largest)
 
 
 def fitting(side: int, largest: int) -> int:

@@ -68,6 +68,16 @@ def build_networks(recipe: Recipe, channels: int, num_classes: int, allow_code: 
     return networks
 
 
+def check_batch_norm(recipe: Recipe, networks: Mapping[str, nn.Module]) -> None:
+    """Raises `UserError` where batch norm would see single images."""
+    size = recipe.train.micro_batch or recipe.train.batch
+    normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for net in networks.values() for m in net.modules())
+    if size == 1 and normed:
+        raise UserError(
+            "batch norm needs more than one image at once: set --batch (or --train.micro-batch) to 2 or more"
+        )
+
+
 def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code: bool = False) -> Training:
     """Everything that a run moves, at its start. `recipe` is `completed`.
 
@@ -77,15 +87,17 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
         raise UserError("there is no image to train on: all are held out or unreadable")
     networks = build_networks(recipe, dataset.images.shape[1], len(dataset.classes), allow_code)
     networks = {name: engine.place(network).train() for name, network in networks.items()}
+    check_batch_norm(recipe, networks)
     objective = OBJECTIVES.find(recipe.objective.name, allow_code)(**recipe.objective.settings)
     game = GAMES.find(recipe.game.name, allow_code)(networks, objective, **recipe.game.settings)
     if set(recipe.optim) != set(game.players):
         have, want = ", ".join(recipe.optim), ", ".join(game.players)
         raise UserError(f"optim has {have}, and the players of '{recipe.game.name}' are {want}")
+    fused = engine.device.type != "mps"  # there the fused kernel steps whatever found_inf says
     optimizers: dict[str, torch.optim.Optimizer] = {}
     for player, settings in recipe.optim.items():
         parameters = [p for network in game.players[player] for p in network.parameters()]
-        optimizers[player] = torch.optim.Adam(parameters, settings.lr, settings.betas, settings.eps, fused=True)
+        optimizers[player] = torch.optim.Adam(parameters, settings.lr, settings.betas, settings.eps, fused=fused)
     half_life = recipe.ema.half_life_kimg
     ema = EMA(networks["G"], half_life) if half_life else None
     loader = Loader(dataset, recipe.data, recipe.seed, typing.cast(int, networks["G"].z_dim), engine.device)

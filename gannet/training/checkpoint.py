@@ -1,7 +1,7 @@
 """Checkpoints: all that an exact resume needs, written whole, read without running code."""
 
 import io
-import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,23 @@ def save_checkpoint(folder: Path, t: Training, **extra: Any) -> None:
         old.unlink()
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
-    """The newest checkpoint of the folder. Raises `UserError` when there is none that can be read."""
-    files = sorted(folder.glob("kimg*.pt"))
-    if not files:
-        raise UserError(f"{folder} holds no checkpoint: there is nothing to resume")
-    try:
-        return torch.load(files[-1], map_location=device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise UserError(f"the checkpoint {files[-1]} cannot be read: {str(error).splitlines()[0]}") from error
+def restore_newest(t: Training, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Puts the newest checkpoint that can be read back, and returns what else it holds.
+
+    A damaged one is named and left out. Empty when there is none: the run starts at 0, where its
+    recipe and seed alone say how it goes. Raises `UserError` when all are damaged.
+    """
+    files = sorted(folder.glob("kimg*.pt"), reverse=True)
+    for file in files:
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+            restore(t, state)
+            return {name: state[name] for name in ("stats_bytes", "seconds")}
+        except Exception as error:  # whatever a damaged file leads to
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
+            say(f"{file} cannot be used and is left out: {reason}")
+    if files:
+        raise UserError(
+            f"no checkpoint in {folder} can be used: start again with gannet train --recipe {folder.parent}"
+        )
+    return {}

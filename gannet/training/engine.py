@@ -34,8 +34,10 @@ class Engine:
 
     def wait(self) -> None:
         """Returns when the device has done what it was told."""
-        if self.device.type != "cpu":
-            torch.get_device_module(self.device).synchronize()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
 
 
 def find_device(name: str) -> torch.device:

@@ -128,15 +128,18 @@ def record(means: Means, turn: Turn, loss: Loss, weight: float) -> None:
 def step(t: Training, turn: Turn, loss: Tensor) -> Tensor:
     """One step of the learner's optimizer, none where loss or gradient is not finite; says which it was.
 
-    The optimizer itself looks at `found_inf`, on the device, so nothing waits for it.
+    A fused optimizer itself looks at `found_inf`, on the device, so nothing waits for it.
     """
     gradients = [p.grad for p in t.parameters[turn.learns] if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     t.means.add(f"grad norm {turn.name}", norm)
     finite = torch.isfinite(norm + loss)
     optimizer: Any = t.optimizers[turn.learns]
-    optimizer.found_inf = (~finite).float()
-    optimizer.step()
+    if optimizer.defaults["fused"]:
+        optimizer.found_inf = (~finite).float()
+        optimizer.step()
+    elif finite:
+        optimizer.step()
     return finite
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gannet.config import Recipe, changed
+from gannet.config import Recipe
 from gannet.data.dataset import Dataset
 from gannet.training.build import build_training
 from gannet.training.engine import Engine, kept_memory
@@ -22,10 +22,11 @@ class Speed:
     seconds: dict[str, float]
     precision: str
     why: str
+    images_per_iteration: int
 
     @property
-    def seconds_per_iteration(self) -> float:
-        return self.seconds[self.precision]
+    def images_per_second(self) -> float:
+        return self.images_per_iteration / self.seconds[self.precision]
 
 
 def measure(recipe: Recipe, dataset: Dataset, device: torch.device, allow_code: bool = False) -> Speed:
@@ -35,22 +36,26 @@ def measure(recipe: Recipe, dataset: Dataset, device: torch.device, allow_code: 
     may have it and emulate it.
     """
     asked = recipe.train.precision
-    seconds = {}
+    seconds, images = {}, 0
     for precision in ["float32", "bfloat16"] if asked == "auto" else [asked]:
         try:
             training = build_training(recipe, dataset, Engine(device, precision), allow_code)
             seconds[precision] = time_iterations(training)
+            images = training.game.num_batches * recipe.train.batch
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError:
             if precision == "float32" or asked != "auto":
                 raise
     if asked != "auto":
-        return Speed(seconds, asked, "as asked")
+        return Speed(seconds, asked, "as asked", images)
     if "bfloat16" not in seconds:
-        return Speed(seconds, "float32", "bfloat16 does not run on this device")
+        return Speed(seconds, "float32", "bfloat16 does not run on this device", images)
     gain = seconds["float32"] / seconds["bfloat16"]
     if gain >= MIN_GAIN:
-        return Speed(seconds, "bfloat16", f"measured {gain:.1f} times as fast as float32 here")
-    return Speed(seconds, "float32", f"bfloat16 measured {gain:.1f} times as fast here, too little to give up digits")
+        return Speed(seconds, "bfloat16", f"measured {gain:.1f} times as fast as float32 here", images)
+    why = f"bfloat16 measured {gain:.1f} times as fast here, too little to give up digits"
+    return Speed(seconds, "float32", why, images)
 
 
 def time_iterations(training: Training, seconds: float = 0.5, at_least: int = 2) -> float:
@@ -65,8 +70,3 @@ def time_iterations(training: Training, seconds: float = 0.5, at_least: int = 2)
             training.engine.wait()
             times.append(time.perf_counter() - start)
     return statistics.median(times)
-
-
-def with_precision(recipe: Recipe, speed: Speed) -> Recipe:
-    """The recipe with the precision written down, so that a resumed run keeps it."""
-    return changed(recipe, "train", precision=speed.precision)

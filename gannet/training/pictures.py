@@ -1,5 +1,6 @@
 """What a person looks at: grids of samples, curves, the evolution of a grid."""
 
+import contextlib
 import io
 import json
 from pathlib import Path
@@ -38,7 +39,10 @@ def save_evolution(samples: Path, target: Path) -> None:
     """An animated WebP of the grids, oldest first, the last one held."""
     files = sorted(samples.glob("kimg*.png"))
     chosen = np.unique(np.linspace(0, len(files) - 1, MAX_FRAMES).round().astype(int)) if files else []
-    frames = [Image.open(files[i]).convert("RGB") for i in chosen]
+    frames: list[Image.Image] = []
+    for i in chosen:
+        with contextlib.suppress(OSError):  # a picture that a crash cut short
+            frames.append(Image.open(files[i]).convert("RGB"))
     if not frames:
         return
     durations = [200] * (len(frames) - 1) + [2000]
@@ -49,14 +53,14 @@ def save_evolution(samples: Path, target: Path) -> None:
 
 
 def read_stats(path: Path) -> list[dict[str, Any]]:
-    """The lines of a stats.jsonl; a last line that was cut short is left out."""
+    """The lines of a stats.jsonl; what is not a whole line of the run is left out."""
     lines = []
     if path.exists():
-        for line in path.read_text("utf-8").splitlines():
-            try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
+        for text in path.read_text("utf-8", errors="replace").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                line = json.loads(text)
+                if isinstance(line, dict) and "type" in line:
+                    lines.append(line)
     return lines
 
 
@@ -102,4 +106,4 @@ def curve(axes: Any, lines: list[dict[str, Any]], name: str) -> None:
 def save_grid(path: Path, images: np.ndarray, columns: int) -> None:
     """The grid of uint8 images as a PNG."""
     picture = grid(images, columns)
-    write_with(path, lambda file: file.write(png(picture)))
+    write_with(path, lambda file: file.write(png(picture)), sync=False)

@@ -1,10 +1,12 @@
 """One run: the loop, and what it leaves in the run folder."""
 
+import contextlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from gannet import __version__
 from gannet.config import to_when
+from gannet.errors import DivergedError
 from gannet.files import write_with
 from gannet.images import grid, png, side_by_side
 from gannet.networks.folder import save_network
@@ -23,6 +26,7 @@ from gannet.training.engine import kept_memory
 from gannet.training.loop import Training, play
 from gannet.training.pictures import generate, read_stats, save_curves, save_evolution, save_grid
 
+SECONDS_BETWEEN_CURVES = 300.0
 MAX_COLUMNS = 16  # of a grid with a column for each class
 
 
@@ -54,12 +58,12 @@ class Run:
     listeners: list[Listener]
     seconds: float = 0.0
     """Seconds that earlier sessions of the run took."""
-    last_lines: dict[str, Any] = field(default_factory=dict)
+    curves_at: float = 0.0
 
     def __post_init__(self) -> None:
         recipe, dataset = self.training.recipe, self.training.loader.dataset
         self.images_per = {
-            "iterations": float(recipe.train.batch),
+            "iterations": float(self.training.game.num_batches * recipe.train.batch),
             "epochs": float(len(dataset.images)),
             "kimg": 1000.0,
         }
@@ -72,31 +76,42 @@ class Run:
     def play(self, stop: Callable[[], bool]) -> bool:
         """Trains to the end, or until `stop()`; saves all either way. True when it came to the end."""
         t = self.training
-        started = time.monotonic()
+        self.started = time.monotonic() - self.seconds
         with kept_memory(t.engine.device), (self.path / "stats.jsonl").open("a", encoding="utf-8") as self.stats_file:
-            if t.cur_nimg == 0:
-                self.first_pictures()
-            sample_at = self.samples_when.next(t.cur_nimg)
-            save_at = self.checkpoints_when.next(t.cur_nimg)
-            for cur_nimg in play(t, self.total_nimg):
-                seconds = self.seconds + time.monotonic() - started
-                if t.iteration % t.recipe.stats.every == 0:
-                    self.write_stats(seconds)
-                if cur_nimg >= sample_at and cur_nimg < self.total_nimg:
-                    self.tick()
-                    sample_at = self.samples_when.next(cur_nimg)
-                if cur_nimg >= save_at and cur_nimg < self.total_nimg:
-                    self.save(seconds)
-                    save_at = self.checkpoints_when.next(cur_nimg)
-                if stop():
-                    break
-            self.seconds += time.monotonic() - started
+            try:
+                self.play_on(stop)
+            except DivergedError:
+                self.save()
+                raise
+            finished = t.cur_nimg >= self.total_nimg
+            if finished and t.means.sums:
+                self.write_stats()
+            self.save()
             self.last_pictures()
-            self.save(self.seconds)
-        return t.cur_nimg >= self.total_nimg
+        return finished
 
-    def write_stats(self, seconds: float) -> None:
+    def play_on(self, stop: Callable[[], bool]) -> None:
+        """The iterations, and what is due between them."""
         t = self.training
+        if t.cur_nimg == 0:
+            self.first_pictures()
+        sample_at = self.samples_when.next(t.cur_nimg)
+        save_at = self.checkpoints_when.next(t.cur_nimg)
+        for cur_nimg in play(t, self.total_nimg):
+            if t.iteration % t.recipe.stats.every == 0:
+                self.write_stats()
+            if cur_nimg >= sample_at and cur_nimg < self.total_nimg:
+                self.tick()
+                sample_at = self.samples_when.next(cur_nimg)
+            if cur_nimg >= save_at and cur_nimg < self.total_nimg:
+                self.save()
+                save_at = self.checkpoints_when.next(cur_nimg)
+            if stop():
+                return
+
+    def write_stats(self) -> None:
+        t = self.training
+        seconds = time.monotonic() - self.started
         means = {name: value if math.isfinite(value) else None for name, value in t.means.flush().items()}
         counters = {"kimg": t.cur_nimg / 1000, "iteration": t.iteration, "seconds": round(seconds, 3)}
         if t.num_skipped:
@@ -105,7 +120,8 @@ class Run:
         self.stats_file.write(json.dumps(line) + "\n")
         self.stats_file.flush()
         for listener in self.listeners:
-            listener.on_stats(line)
+            with contextlib.suppress(OSError):  # a closed terminal or pipe is no reason to stop
+                listener.on_stats(line)
 
     def event(self, what: str, **details: Any) -> None:
         """One line in stats.jsonl about what happened to the run, rather than in it."""
@@ -113,17 +129,23 @@ class Run:
             line = {"type": "event", "kimg": self.training.cur_nimg / 1000, "event": what, **details}
             file.write(json.dumps(line) + "\n")
 
-    def save(self, seconds: float) -> None:
-        """A checkpoint, the generator and discriminator as folders, the curves so far."""
-        self.stats_file.flush()
+    def save(self) -> None:
+        """A checkpoint, the generator and discriminator as folders, and now and then the curves so far."""
+        os.fsync(self.stats_file.fileno())
         length = (self.path / "stats.jsonl").stat().st_size
+        seconds = time.monotonic() - self.started
         save_checkpoint(self.path / "checkpoints", self.training, stats_bytes=length, seconds=seconds)
         for name, network, folder in [
             ("G", self.training.sampler, "generator"),
             ("D", self.training.networks["D"], "discriminator"),
         ]:
             save_network(self.path / folder, network, self.describe(name))
+        if time.monotonic() >= self.curves_at:
+            self.draw_curves()
+
+    def draw_curves(self) -> None:
         save_curves(read_stats(self.path / "stats.jsonl"), self.path / "curves.png")
+        self.curves_at = time.monotonic() + SECONDS_BETWEEN_CURVES
 
     def describe(self, name: str) -> dict[str, Any]:
         """config.json of a network's folder: all that is needed to build and use it."""
@@ -154,6 +176,7 @@ class Run:
         picture = side_by_side(grid(self.real_images(), self.columns), grid(generated, self.columns))
         write_with(self.path / "samples" / "real_and_generated.png", lambda file: file.write(png(picture)))
         save_evolution(self.path / "samples", self.path / "samples" / "evolution.webp")
+        self.draw_curves()
 
     def real_images(self) -> np.ndarray:
         """As many reals as a grid has images, one class a column where it has."""
@@ -177,7 +200,8 @@ class Run:
         path = self.path / "samples" / f"kimg{t.cur_nimg / 1000:010.3f}.png"
         save_grid(path, images, self.columns)
         for listener in self.listeners:
-            listener.on_tick(Snapshot(t.cur_nimg, self.total_nimg, path, t.sampler))
+            with contextlib.suppress(OSError):
+                listener.on_tick(Snapshot(t.cur_nimg, self.total_nimg, path, t.sampler))
         return images
 
     def grid_noise(self) -> tuple[Tensor, Tensor]:

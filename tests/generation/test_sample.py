@@ -233,9 +233,9 @@ def test_code_in_a_config_is_never_run(run: Made, tmp_path: Path, monkeypatch: p
     for part in ("generator", "discriminator"):
         config = json.loads((folder / part / "config.json").read_text())
         (folder / part / "config.json").write_text(json.dumps({**config, "name": "evil:Generator"}))
-    with pytest.raises(UserError, match="'evil:Generator'"):
+    with pytest.raises(UserError, match="evil:Generator"):
         load(folder)
-    with pytest.raises(UserError, match="'evil:Generator'"):
+    with pytest.raises(UserError, match="evil:Generator"):
         Generator(torch.nn.Identity(), (), 5, 16, 3, torch.device("cpu"), folder / "generator").discriminator()
     assert "evil" not in sys.modules
 

@@ -70,7 +70,7 @@ def exact(name: str) -> Training:
     for number, network in enumerate(t.networks.values()):
         network.double()
         for i, parameter in enumerate(network.parameters()):
-            values = normal(number, Stream.INIT, i, 1, parameter.numel()).reshape(parameter.shape)
+            values = normal(number, Stream.SAMPLE, i, 1, parameter.numel()).reshape(parameter.shape)
             scale = (2 / max(parameter[0].numel(), 1)) ** 0.5 if parameter.dim() > 1 else 0.1
             parameter.data = torch.from_numpy(values).double() * scale + (parameter.dim() == 1)
     loader = DoubleLoader(dataset, small.data, small.seed, t.loader.z_dim, t.loader.device)

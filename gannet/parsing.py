@@ -1,0 +1,61 @@
+"""Options of a command, from a dataclass; every complaint is one line."""
+
+import contextlib
+import dataclasses
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import tyro
+
+from gannet.errors import UserError, nearest
+
+SHORT = {
+    "resolution": ("data.resolution",),
+    "batch": ("train.batch",),
+    "device": ("train.device",),
+    "lr": ("optim.G.lr", "optim.D.lr"),
+}
+
+
+def parse(kind: Any, argv: Sequence[str], prog: str, description: str) -> Any:
+    """`tyro.cli`, whose complaints become a `UserError` of one line."""
+    known = {"--help", *flags(kind)}
+    help_ = f"({prog} --help lists all)"
+    for word in argv:
+        if word.startswith("--") and word.replace("_", "-") not in known:
+            near = nearest(word, known | {f"--{short}" for short in SHORT if prog.endswith("train")})
+            raise UserError(f"there is no option {word}{near if 'did you mean' in near else ''} {help_}")
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(kind, args=list(argv), prog=prog, description=description)
+    except SystemExit as error:
+        if error.code in (0, None):
+            raise
+        raise UserError(f"{one_line(complaint.getvalue())} {help_}") from None
+
+
+def flags(kind: Any, prefix: str = "") -> Iterator[str]:
+    """The options that tyro makes of a dataclass."""
+    for field in dataclasses.fields(kind):
+        name = field.name.replace("_", "-")
+        if dataclasses.is_dataclass(field.type):
+            yield from flags(field.type, f"{prefix}{name}.")
+        else:
+            yield from (f"--{prefix}{name}", f"--{prefix}no-{name}")
+
+
+def one_line(box: str) -> str:
+    """The first paragraph of what tyro says in a box, as one line.
+
+    Where box characters cannot be printed, the title is a paragraph of its own, indented by one.
+    """
+    titled = not box.startswith("╭")
+    paragraphs: list[list[str]] = [[]]
+    for line in (line.strip("│ ") for line in box.splitlines() if not line.startswith(("╭", "╰"))):
+        if line and set(line) <= set("─-"):
+            paragraphs.append([])
+        elif line:
+            paragraphs[-1].append(line)
+    return " ".join(paragraphs[titled]).removesuffix(".")
