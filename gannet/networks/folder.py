@@ -39,6 +39,8 @@ def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]
         ) from error
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{folder} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise UserError(f"the weights and config.json in {folder} do not fit: it is no table")
     if ":" in str(config.get("name")):
         raise UserError(
             f"{folder} is a network of your own code ({config['name']}), which is never imported to load one"

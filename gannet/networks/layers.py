@@ -78,13 +78,14 @@ def dropout_mask(x: Tensor, p: float) -> Tensor:
 
     On the CPU `bernoulli_` draws one value after another, so there each mask value comes from 16
     bits of a 64-bit random word, through integer operations that are vectorised, in pieces that
-    stay in the cache: p is rounded to a multiple of 2^-16.
+    stay in the cache: p is rounded to a multiple of 2^-16,
+    not to 0 or 1.
     """
     if x.device.type != "cpu":
         return torch.empty_like(x, requires_grad=False).bernoulli_(1 - p).div_(1 - p)
     mask = torch.empty_like(x, requires_grad=False)
     words = torch.empty(MASK_PIECE // 4, dtype=torch.int64)
-    dropped = round(p * 2**16) - 2**15 - 1  # the largest int16 that drops
+    dropped = min(max(round(p * 2**16), 1), 2**16 - 1) - 2**15 - 1  # the largest int16 that drops
     for piece in mask.as_strided((x.numel(),), (1,)).split(MASK_PIECE):
         bits = words.random_(-(2**63), None).view(torch.int16)[: len(piece)]
         piece.copy_(bits.clamp_(dropped, dropped + 1).sub_(dropped)).mul_(1 / (1 - p))

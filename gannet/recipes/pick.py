@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from gannet.config import Ema, Recipe, changed, part
-from gannet.recipes.small import small
+from gannet.recipes.small import DROPOUT, small
 
 SIZES = (16, 32, 64, 128, 256)
 CPU_LARGEST, GPU_LARGEST = 64, 128
@@ -57,7 +57,9 @@ def pick(facts: Facts) -> Choice:
         why.append(f"{facts.classes} class folders: trains by label, and samples by label (--data.no-labels if not)")
     recipe = changed(recipe, "data", resolution=resolution, fit=fit, filter=filter_, labels=labels)
     if facts.accelerated:
-        recipe = replace(recipe, G=part("dcgan", z_dim=128, width=64), D=part("dcgan", width=64), ema=Ema(5.0))
+        recipe = replace(
+            recipe, G=part("dcgan", z_dim=128, width=64), D=part("dcgan", width=64, dropout=DROPOUT), ema=Ema(5.0)
+        )
     minutes = 2 if facts.drawn else 30 if facts.accelerated else 10
     recipe = changed(recipe, "train", length=f"{minutes} minutes")
     return Choice(recipe, why)

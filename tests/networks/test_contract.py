@@ -119,9 +119,9 @@ def test_the_layers_of_the_glasses_networks() -> None:
     with torch.device("meta"):
         made = build_networks(completed(recipe("dcgan-glasses")), 3, 0)
     kinds = [type(m).__name__ for m in cast(Any, made["G"]).blocks]
-    assert kinds == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 4 + ["ConvTranspose2d", "Tanh"]
+    assert kinds == ["ConvTranspose2d", *("BatchNorm2d", "ReLU", "DoublingConv") * 4, "Tanh"]
     kinds = [type(m).__name__ for m in cast(Any, made["D"]).blocks]
-    assert kinds == ["Conv2d", "LeakyDropout"] + ["Conv2d", "BatchNorm2d", "LeakyDropout"] * 3
+    assert kinds == ["HalvingConv", "LeakyDropout"] + ["HalvingConv", "BatchNorm2d", "LeakyDropout"] * 3
     steps = [(m.kernel_size[0], m.stride[0], m.padding[0]) for m in made["D"].modules() if isinstance(m, nn.Conv2d)]
     assert steps == [(4, 2, 1)] * 4 + [(4, 1, 0)]
     steps = [

@@ -1,0 +1,87 @@
+"""Every `gannet` command that README and docs show is run, on small images and for a moment."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gannet import api
+from gannet.cli import main
+
+ROOT = Path(__file__).parents[1]
+TINY = ["--kimg", "0.016", "--batch", "8", "--train.precision", "float32", "--samples.num", "4", "--resolution", "16"]
+BUDGETS = ("--kimg", "--epochs", "--minutes", "--batch")
+DOWNLOADED = ("mnist", "fashion-mnist", "cifar10")
+
+
+def commands() -> list[str]:
+    """The commands of all code blocks, without repetitions, `uv run` and what follows a pipe or a comment."""
+    found: dict[str, None] = {}
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for block in re.findall(r"^```\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+            for line in block.splitlines():
+                if match := re.match(r"(?:pip install uv && )?(?:uv run )?(gannet .*)", line):
+                    found[match[1].split(" > ")[0]] = None
+    return list(found)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures in two class folders, a short run on them, and a recipe file."""
+    place = tmp_path_factory.mktemp("docs")
+    random = np.random.Generator(np.random.Philox(0))
+    for i in range(24):
+        folder = place / "images" / ("circle" if i % 2 else "square")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (20, 20, 3), np.uint8)).save(folder / f"{i}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANNET_CACHE", str(place / "cache"))
+        settings = {"train.precision": "float32", "train.batch": 8, "data.labels": True, "data.resolution": 16}
+        api.train(place / "images", recipe="small", run=place / "run", kimg=0.05, settings=settings)
+        (place / "mine.toml").write_text(api.recipes_text("small"), "utf-8")
+    return place
+
+
+def in_place(command: str, place: Path) -> list[str]:
+    """The command's words, with the places of the test, and a training that is short."""
+    words = shlex.split(command, comments=True)[1:]
+    paths = {"path/to": str(place / "images"), "runs/": str(place / "run"), "FOLDER": str(place / "images")}
+    words = [next((new for old, new in paths.items() if word.startswith(old)), word) for word in words]
+    words = [str(place / word) if word in ("mine.toml", "FILE.toml") else word for word in words]
+    words = [str(place / "images") if word in DOWNLOADED else word for word in words]
+    if words[0] != "train":
+        return words
+    kept = [word for i, word in enumerate(words) if word not in BUDGETS and (not i or words[i - 1] not in BUDGETS)]
+    mlp = any(word.startswith("mlp") for word in words)
+    return kept + [word for word in TINY if not mlp or word not in ("--resolution", "16")]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_docs_runs(
+    command: str, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GANNET_CACHE", str(place / "cache"))
+    words = in_place(command, place)
+    if "--min-realness" in words:
+        words[words.index("--min-realness") + 1] = "0.0"
+    if "--num" in words:
+        words[words.index("--num") + 1] = "4"
+    try:
+        status = main(words)
+    except SystemExit as end:
+        status = end.code or 0
+    assert status == 0, capsys.readouterr().err
+
+
+def test_the_docs_show_commands() -> None:
+    assert len(commands()) > 15
+
+
+def test_every_picture_and_page_that_is_linked_exists() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
