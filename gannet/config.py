@@ -6,7 +6,7 @@ what is kept. Parts (networks, games, objectives) are named by string with setti
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ import tomli_w
 
 from gannet.errors import UserError, nearest
 
-UNITS = {"iterations": "iterations", "epochs": "epochs", "kimg": "kimg", "minutes": "minutes"}
+UNITS = ("kimg", "epochs", "iterations", "minutes")
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class When:
         return min(later, default=float("inf"))
 
 
-def amount(text: str, units: Mapping[str, object] = UNITS) -> tuple[float, str]:
+def amount(text: str, units: Collection[str] = UNITS) -> tuple[float, str]:
     """`"100 epochs"` to `(100.0, "epochs")`. Raises `UserError` where it is not of that form."""
     number, _, unit = text.strip().partition(" ")
     try:

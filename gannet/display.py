@@ -37,7 +37,7 @@ class Pace:
         if now <= then:
             return ""
         speed = (kimg - before) / (now - then)
-        return f"{speed * 1000:,.0f} img/s  {duration((self.total_kimg - kimg) / max(speed, 1e-9))} left"
+        return f"{speed * 1000:,.0f} img/s  {duration(max(self.total_kimg - kimg, 0) / max(speed, 1e-9))} left"
 
 
 def shown(line: Mapping[str, Any]) -> str:

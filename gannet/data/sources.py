@@ -209,10 +209,10 @@ def _walk(root: Path, folders: list[str]) -> Iterator[str]:
         for entry in entries:
             if is_hidden(entry.name):
                 continue
-            if entry.is_dir():
+            if os.path.isdir(entry.path):
                 folders.append(prefix + entry.name)
                 todo.append((f"{prefix}{entry.name}/", folder / entry.name))
-            elif entry.is_file() or not os.path.exists(entry.path):  # a broken link counts, as unreadable
+            elif os.path.isfile(entry.path) or os.path.islink(entry.path):  # a broken link counts, as unreadable
                 yield prefix + entry.name
 
 

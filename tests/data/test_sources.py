@@ -43,6 +43,7 @@ def test_links_are_followed_once_and_broken_ones_stay_in_the_list(tmp_path: Path
     save(tmp_path / "data/a.png")
     save(tmp_path / "elsewhere/b.png")
     (tmp_path / "data/loop").symlink_to(tmp_path / "data")
+    (tmp_path / "data/self").symlink_to(tmp_path / "data/self")
     (tmp_path / "data/more").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data/broken.png").symlink_to(tmp_path / "nowhere.png")
     source = Folder(tmp_path / "data")
