@@ -235,7 +235,7 @@ def test_amounts(text: str, expected: tuple[float, str]) -> None:
 
 @pytest.mark.parametrize("text", ["", "100", "epochs", "0 kimg", "-1 kimg", "nan kimg", "inf kimg", "3 hours", "3kimg"])
 def test_what_is_no_amount(text: str) -> None:
-    with pytest.raises(UserError, match="is not a number above 0 and one of iterations, epochs, kimg, minutes"):
+    with pytest.raises(UserError, match="is not a number above 0 and one of kimg, epochs, iterations, minutes"):
         amount(text)
 
 
