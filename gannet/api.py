@@ -115,6 +115,9 @@ def train_plan(
     say(f"run     {path}")
     with counted("decoding") as progress:
         dataset = plan.prepare(progress)
+    if dataset.unreadable:
+        name, reason = dataset.unreadable[0]
+        say(f"left out {len(dataset.unreadable)} files that cannot be read; the first, {name}: {reason}")
     plan = plan.with_images(len(dataset.images))
     recipe = changed(moved(plan.recipe, Path(), path), "data", cache="")
     write_text(path / "recipe.toml", to_toml(recipe, plan.facts(dataset)))
@@ -138,6 +141,8 @@ def resume(
     Raises `UserError` where the run or its data cannot be found, or the data is another.
     """
     path = Path(run)
+    if not (path / "recipe.toml").exists():
+        raise UserError(f"there is no run at {path}: gannet train makes one")
     recipe, facts = read_recipe(path / "recipe.toml")
     if "data_fingerprint" not in facts or "channels" not in facts:
         raise UserError(f"{path / 'recipe.toml'} does not say what was trained on, in its table [run]: it is no run's")
@@ -156,7 +161,9 @@ def resume(
     total_nimg = round(amount(recipe.train.length)[0] * 1000)
     continued = Run(path, training, total_nimg, [], seconds=saved.get("seconds", 0.0))
     if training.cur_nimg >= total_nimg:
-        say(f"{path} is finished: {total_nimg / 1000:g} kimg")
+        say(
+            f"{path} is finished: {total_nimg / 1000:g} kimg; a longer run is a new one: --recipe {quote(path)} --kimg N"
+        )
         return Trained(path, finished=True)
     say(f"{path} goes on at {training.cur_nimg / 1000:.1f} of {total_nimg / 1000:g} kimg")
     if others := differences(facts, engine):
@@ -322,6 +329,8 @@ def sample(
         raise UserError("--beside-real is for one picture: add --grid")
     if seed < 0:
         raise UserError(f"--seed is {seed}, and must be at least 0")
+    if min_realness is not None and not 0 <= min_realness <= 1:
+        raise UserError(f"--min-realness is {min_realness}, and must be from 0 to 1")
     if num < 1:
         raise UserError(f"--num is {num}, and must be at least 1")
     out = Path(out)

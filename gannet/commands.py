@@ -146,7 +146,7 @@ def sample(argv: list[str]) -> None:
     if options.json:
         print(json.dumps({"files": [str(f) for f in drawn.files], "num": drawn.num, "num_drawn": drawn.num_drawn}))
     else:
-        print(f"{drawn.num} images, {drawn.num_drawn} drawn: {options.out}")
+        print(f"{drawn.num} images, {drawn.num_drawn} drawn: {drawn.files[0] if options.grid else options.out}")
 
 
 @dataclass(frozen=True)

@@ -235,13 +235,15 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int]) -> list[str
         lines.append(
             f"        {len(found.unreadable)} files cannot be read and are left out, such as {found.unreadable[0][0]}"
         )
+    if found.classes and not recipe.data.labels:
+        lines.append("        class folders are not used: --data.labels trains by label")
     if plan.channels == 4:
         lines.append("        transparency is kept as a fourth channel (--data.alpha white or black fills it in)")
     network = recipe.G.name if recipe.G.name == recipe.D.name else f"{recipe.G.name} and {recipe.D.name}"
     millions = " and ".join(f"{parameters[name] / 1e6:.2g}M in {name}" for name in ("G", "D"))
     side = recipe.data.resolution
     lines.append(f"recipe  {recipe.name} at {side}x{side}: {network}, parameters {millions}")
-    lines += [f"        {reason}" for reason in why]
+    lines += [f"        {reason}" for reason in why if recipe.data.labels or "class folders" not in reason]
     lines.append(f"device  {device_name(plan.engine.device)}; {plan.speed.precision}, {plan.speed.why}")
     if unused := unused_accelerator(plan.engine.device):
         lines.append(f"        {unused}")

@@ -175,7 +175,7 @@ def _notes(
     if facts.channels == 4:
         yield "Some images are transparent: 4 channels; lay them over one colour with --data.alpha white or black."
     if facts.pixel_art:
-        yield "The images are pixel art: scale them with --data.filter nearest."
+        yield "The images look like pixel art (few colours, hard edges): --data.filter nearest keeps them so."
     smallest, largest = (facts.width[0], facts.height[0]), (facts.width[2], facts.height[2])
     if smallest != largest:
         yield (f"Sizes differ, from {smallest[0]}x{smallest[1]} to {largest[0]}x{largest[1]}: "
@@ -183,6 +183,6 @@ def _notes(
     elif smallest[0] != smallest[1]:
         yield f"Images are {smallest[0]}x{smallest[1]}: the centre is cropped; --data.fit pad keeps all of each."
     elif smallest[0] < 64 and smallest[0] & (smallest[0] - 1):
-        yield f"Images are {smallest[0]}x{smallest[1]}: they are enlarged; --data.fit pad keeps them at that size."
+        yield f"Images are {smallest[0]}x{smallest[1]}: --data.fit pad keeps images smaller than the resolution at their size."
     if facts.ignored:
         yield f"Files of other kinds, ignored: {facts.ignored:,}."
