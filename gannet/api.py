@@ -161,9 +161,7 @@ def resume(
     total_nimg = round(amount(recipe.train.length)[0] * 1000)
     continued = Run(path, training, total_nimg, [], seconds=saved.get("seconds", 0.0))
     if training.cur_nimg >= total_nimg:
-        say(
-            f"{path} is finished: {total_nimg / 1000:g} kimg; a longer run is a new one: --recipe {quote(path)} --kimg N"
-        )
+        say(f"{path} is finished: {total_nimg / 1000:g} kimg; a longer one is new: --recipe {quote(path)} --kimg N")
         return Trained(path, finished=True)
     say(f"{path} goes on at {training.cur_nimg / 1000:.1f} of {total_nimg / 1000:g} kimg")
     if others := differences(facts, engine):

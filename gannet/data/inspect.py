@@ -183,6 +183,6 @@ def _notes(
     elif smallest[0] != smallest[1]:
         yield f"Images are {smallest[0]}x{smallest[1]}: the centre is cropped; --data.fit pad keeps all of each."
     elif smallest[0] < 64 and smallest[0] & (smallest[0] - 1):
-        yield f"Images are {smallest[0]}x{smallest[1]}: --data.fit pad keeps images smaller than the resolution at their size."
+        yield f"Images are {smallest[0]}x{smallest[1]}: --data.fit pad keeps smaller images at their size."
     if facts.ignored:
         yield f"Files of other kinds, ignored: {facts.ignored:,}."
