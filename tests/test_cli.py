@@ -62,7 +62,7 @@ def complaint(capsys: Capture) -> str:
         (["train", "shapes", "--recipe", "dcgan-shapes", "--resolution", "24"], "not 24"),
         (["train", "shapes", "--device", "nonsense", "--recipe", "dcgan-shapes"], "device 'nonsense' cannot be used"),
         (["train", "shapes", "--recipe", "cdcgan-shapes"], "no class folders"),
-        (["resume", "no/run"], "cannot read the recipe"),
+        (["resume", "no/run"], "there is no run at"),
         (["resume"], "gannet resume --help lists all"),
         (["sample", "no/run"], "there is no run at"),
         (["sample", "no/run", "--num", "few"], "num"),

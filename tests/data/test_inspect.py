@@ -82,7 +82,7 @@ def test_what_is_wrong_is_told(tmp_path: Path) -> None:
 
 def test_good_data_get_one_note_on_their_kind(tmp_path: Path) -> None:
     assert inspect(open_source("shapes-labelled", tmp_path)).notes == [
-        "The images are pixel art: scale them with --data.filter nearest."
+        "The images look like pixel art (few colours, hard edges): --data.filter nearest keeps them so."
     ]
 
 
