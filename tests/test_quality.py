@@ -42,4 +42,4 @@ def test_a_label_gives_its_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     G = gannet.load(run)
     shares = {c: share_of_squares(G.to_uint8(G.sample(500, seed=1, labels=c))) for c in G.classes}
     print("share of samples that fill their box as a square does:", shares)
-    assert shares["square"] > 0.2 and shares["square"] > 2 * shares["circle"]
+    assert shares["square"] - shares["circle"] > 0.4
