@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -494,10 +495,7 @@ def test_listeners_hear_every_line_and_tick(
 
 
 def test_an_event_is_a_line_of_its_own(run: Path) -> None:
-    class Counters:
-        cur_nimg = 24
-
-    it = object.__new__(Run)
-    it.path, it.training = run, Counters()  # type: ignore[assignment]
+    it: Any = object.__new__(Run)
+    it.path, it.training = run, SimpleNamespace(cur_nimg=24)
     it.event("lr changed", to=0.1)
     assert read_stats(run / "stats.jsonl")[-1] == {"type": "event", "kimg": 0.024, "event": "lr changed", "to": 0.1}
