@@ -1,7 +1,4 @@
-"""Every recipe: what its tutorial says, two steps, samples, and golden losses.
-
-`python tests/recipes/test_recipes.py` writes the golden losses anew, for a change that is meant to move them.
-"""
+"""Every recipe: what its tutorial says, two steps, samples, and golden losses."""
 
 import inspect
 import json
@@ -9,101 +6,38 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import golden
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from golden import GOLDEN, losses, shrunk
 
 from gannet import api
-from gannet.config import Optim, Recipe, overridden
-from gannet.data.batch import Loader
-from gannet.noise import Stream, normal
+from gannet.config import Optim, overridden
 from gannet.plan import random_dataset
 from gannet.recipes import RECIPES, recipe
 from gannet.recipes.pick import Facts, fitting, pick
 from gannet.training import measure
-from gannet.training.build import build_networks, build_training, completed
-from gannet.training.ema import EMA
-from gannet.training.engine import Engine
-from gannet.training.loop import Training, iterate
+from gannet.training.build import build_networks, completed
 
 Pictures = Callable[..., Path]
-GOLDEN = Path(__file__).parents[1] / "golden.json"
-STEPS = 5
-SHRUNK = {
-    "dcgan": ({"G.width": 4, "G.z_dim": 6}, {"D.width": 4}),
-    "mlp": ({"G.z_dim": 6}, {"D.hidden": [10, 6]}),
-}
-
-
-def shrunk(name: str) -> Recipe:
-    """The recipe at few pixels and features; everything else as it is."""
-    whole = recipe(name)
-    small = {**SHRUNK[whole.G.name][0], **SHRUNK[whole.D.name][1]}
-    if whole.G.name == "mlp":
-        small["G.hidden"] = [8 + 2 * i for i in range(len(whole.G.settings["hidden"]))]
-    else:
-        small["data.resolution"] = 16
-    return completed(overridden(whole, {**small, "train.batch": 4, "train.precision": "float32", "samples.num": 4}))
-
-
-class DoubleLoader(Loader):
-    """The same numbers in float64."""
-
-    def reals(self, start: int, num: int) -> tuple[Tensor, Tensor]:
-        x, c = super().reals(start, num)
-        return x.double(), c.double()
-
-    def noise(self, start: int, num: int, stream: Stream = Stream.TRAIN) -> Tensor:
-        return super().noise(start, num, stream).double()
-
-    def labels(self, start: int, num: int) -> Tensor:
-        return super().labels(start, num).double()
-
-
-def exact(name: str) -> Training:
-    """The shrunken recipe in float64, its weights from Gannet's own noise: torch's differs between CPUs."""
-    small = shrunk(name)
-    classes = ("a", "b") if small.data.labels else ()
-    dataset = random_dataset(small, small.data.channels or 3, classes)
-    t = build_training(small, dataset, Engine(torch.device("cpu")))
-    for number, network in enumerate(t.networks.values()):
-        network.double()
-        for i, parameter in enumerate(network.parameters()):
-            values = normal(number, Stream.SAMPLE, i, 1, parameter.numel()).reshape(parameter.shape)
-            scale = (2 / max(parameter[0].numel(), 1)) ** 0.5 if parameter.dim() > 1 else 0.1
-            parameter.data = torch.from_numpy(values).double() * scale + (parameter.dim() == 1)
-    loader = DoubleLoader(dataset, small.data, small.seed, t.loader.z_dim, t.loader.device)
-    ema = EMA(t.networks["G"], small.ema.half_life_kimg) if t.ema else None
-    return Training(small, t.engine, loader, t.networks, t.game, t.optimizers, ema)
-
-
-def losses(name: str) -> dict[str, list[float]]:
-    """Losses of the first steps, and how the weights of what samples differ from zero after them."""
-    t = exact(name)
-    lines = []
-    for _ in range(STEPS):
-        iterate(t)
-        lines.append(t.means.flush())
-    sampler = [p.detach().double().square().mean().sqrt().item() for p in t.sampler.parameters()]
-    return {**{key: [line[key] for line in lines] for key in ("loss D", "loss G", "D(x)")}, "sampler": sampler}
 
 
 @pytest.mark.parametrize("name", RECIPES.rows)
 def test_the_losses_are_golden(name: str) -> None:
-    golden = json.loads(GOLDEN.read_text())[name]
+    expected = json.loads(GOLDEN.read_text())[name]
     found = losses(name)
-    assert set(found) == set(golden)
-    for key, values in golden.items():
+    assert set(found) == set(expected)
+    for key, values in expected.items():
         assert found[key] == pytest.approx(values, rel=1e-6), key
 
 
 def test_golden_losses_move_with_the_mathematics(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousandth of a learning rate shows."""
-    golden = json.loads(GOLDEN.read_text())["dcgan"]
+    expected = json.loads(GOLDEN.read_text())["dcgan"]
     small = overridden(shrunk("dcgan"), {"optim.D.lr": 2.0002e-4})
-    monkeypatch.setitem(globals(), "shrunk", lambda name: completed(small))
-    assert losses("dcgan")["loss D"] != pytest.approx(golden["loss D"], rel=1e-6)
+    monkeypatch.setattr(golden, "shrunk", lambda name: completed(small))
+    assert losses("dcgan")["loss D"] != pytest.approx(expected["loss D"], rel=1e-6)
 
 
 def test_golden_losses_are_of_every_recipe() -> None:
@@ -296,8 +230,3 @@ def test_random_data_stands_in_for_the_real() -> None:
     dataset = random_dataset(shrunk("cdcgan-shapes"), 3, ("a", "b"))
     assert dataset.images.shape == (8, 3, 16, 16) and dataset.images.dtype == np.uint8
     assert dataset.labels.tolist() == [0, 1] * 4
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    GOLDEN.write_text(json.dumps({name: losses(name) for name in RECIPES.rows}, indent=1) + "\n")

@@ -2,71 +2,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from exact import BATCH, DENSE, SMALL, exact, same, tiny, weights
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from gannet.config import overridden
-from gannet.data.batch import Loader
 from gannet.data.dataset import Dataset
 from gannet.errors import DivergedError, UserError
 from gannet.games.turn import Loss, Turn
-from gannet.noise import Stream
 from gannet.plan import random_dataset
 from gannet.recipes import recipe
 from gannet.training.build import build_training, completed
 from gannet.training.checkpoint import restore, state_of
-from gannet.training.ema import EMA
 from gannet.training.engine import Engine, find_device, only, reseed
 from gannet.training.loop import GIVE_UP_AFTER, Training, iterate, play
-from gannet.training.statistics import Means
-
-BATCH = 4
-SMALL = {"data.resolution": 16, "train.batch": BATCH, "G.z_dim": 5, "G.width": 4, "D.width": 4}
-DENSE = {
-    "data.resolution": 8,
-    "train.batch": BATCH,
-    "G": {"name": "mlp", "z_dim": 5, "hidden": [12], "first_norm": False},
-    "D": {"name": "mlp", "hidden": [12, 8]},
-}
-
-
-def tiny(settings: dict[str, Any], classes: tuple[str, ...] = ()) -> Training:
-    small = completed(overridden(recipe("dcgan"), settings))
-    return build_training(small, random_dataset(small, 3, classes), Engine(torch.device("cpu")))
-
-
-class DoubleLoader(Loader):
-    """The same numbers in float64."""
-
-    def reals(self, start: int, num: int) -> tuple[Tensor, Tensor]:
-        x, c = super().reals(start, num)
-        return x.double(), c.double()
-
-    def noise(self, start: int, num: int, stream: Stream = Stream.TRAIN) -> Tensor:
-        return super().noise(start, num, stream).double()
-
-    def labels(self, start: int, num: int) -> Tensor:
-        return super().labels(start, num).double()
-
-
-def exact(t: Training) -> Training:
-    """The training in float64."""
-    for network in t.networks.values():
-        network.double()
-    loader = DoubleLoader(t.loader.dataset, t.loader.settings, t.loader.seed, t.loader.z_dim, t.loader.device)
-    ema = EMA(t.networks["G"], t.recipe.ema.half_life_kimg) if t.ema else None
-    return Training(t.recipe, t.engine, loader, t.networks, t.game, t.optimizers, ema)
-
-
-def weights(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def play_plainly(game: str, t: Training, num: int, fresh: bool = False, g_steps: int = 1) -> None:
@@ -311,133 +262,6 @@ def test_ten_refused_iterations_in_a_row_end_the_run() -> None:
             pass
     assert (t.iteration, t.num_skipped, caught.value.status) == (21, 9 + GIVE_UP_AFTER, 3)
     assert "\n" not in str(caught.value) and isinstance(caught.value, UserError)
-
-
-def test_after_a_half_life_the_old_value_counts_half() -> None:
-    network = nn.Linear(1, 1, bias=False)
-    with torch.no_grad():
-        network.weight.fill_(1.0)
-    ema = EMA(network, half_life_kimg=2.0)
-    with torch.no_grad():
-        network.weight.fill_(3.0)
-    average = cast(nn.Linear, ema.network)
-    ema.update(2000)
-    assert average.weight.item() == pytest.approx(2.0)
-    ema.update(4000)
-    assert average.weight.item() == pytest.approx(3 - 0.25)
-    assert network.weight.item() == 3.0
-    assert not average.weight.requires_grad
-
-
-def test_many_small_updates_equal_one_big_one() -> None:
-    networks = [nn.Linear(3, 2, dtype=torch.float64) for _ in range(2)]
-    networks[1].load_state_dict(networks[0].state_dict())
-    one, many = (EMA(network, 0.5) for network in networks)
-    for network in networks:
-        with torch.no_grad():
-            network.weight.copy_(torch.arange(6.0).reshape(2, 3))
-    one.update(640)
-    for _ in range(10):
-        many.update(64)
-    assert torch.allclose(one.network.state_dict()["weight"], many.network.state_dict()["weight"], rtol=1e-12)
-
-
-def test_buffers_are_averaged_and_counters_copied() -> None:
-    network = nn.BatchNorm1d(2)
-    ema = EMA(network, 1.0)
-    network.running_mean = cast(Tensor, network.running_mean).fill_(4.0)
-    cast(Tensor, network.num_batches_tracked).fill_(7)
-    ema.update(1000)
-    assert cast(Tensor, ema.network.running_mean).tolist() == [2.0, 2.0]
-    assert cast(Tensor, ema.network.num_batches_tracked).item() == 7
-
-
-@pytest.mark.parametrize("game", [{"name": "gan"}, {"name": "gan", "d_steps": 2}])
-def test_the_loop_averages_once_for_the_images_of_an_iteration(game: dict[str, Any]) -> None:
-    t = tiny({**SMALL, "game": game, "ema.half_life_kimg": 0.01})
-    assert t.ema and t.sampler is t.ema.network
-    expected = weights(t.networks["G"])
-    for _ in range(3):
-        iterate(t)
-        new = t.networks["G"].state_dict()
-        old_share = 0.5 ** (BATCH * game.get("d_steps", 1) / 10)
-        expected = {
-            n: old_share * v + (1 - old_share) * new[n] if v.is_floating_point() else new[n]
-            for n, v in expected.items()
-        }
-    for name, value in t.ema.network.state_dict().items():
-        assert torch.allclose(value, expected[name], rtol=1e-5, atol=1e-7), name
-
-
-def test_without_an_average_g_itself_samples() -> None:
-    t = tiny(SMALL)
-    assert t.ema is None and t.sampler is t.networks["G"]
-
-
-def test_means_by_hand() -> None:
-    means = Means()
-    assert means.flush() == {}
-    means.add("a", torch.tensor([1.0, 3.0]))
-    means.add("b", torch.tensor(5.0))
-    means.add("a", torch.tensor(6.0))
-    assert means.flush() == {"a": 4.0, "b": 5.0}
-    assert means.flush() == {}
-    means.add("a", torch.tensor([8.0]), weight=0.25)
-    means.add("a", torch.tensor([4.0]), weight=0.75)
-    means.add("c", torch.tensor(float("nan")))
-    flushed = means.flush()
-    assert flushed["a"] == 5.0
-    assert np.isnan(flushed["c"])
-
-
-def constant(t: Training, real: list[float], fake: list[float]) -> None:
-    """Iteration i's losses: `real[i]`, `fake[i]`, and 1 for G; gradients vanish."""
-    objective = cast(Any, t.game.objective)
-    objective.d_real = lambda logits: logits * 0 + real[t.iteration]
-    objective.d_fake = lambda logits: logits * 0 + fake[t.iteration]
-    objective.g = lambda logits: logits * 0 + 1
-
-
-@pytest.mark.parametrize("micro", [0, 1])
-def test_a_line_holds_the_means_over_its_iterations(micro: int) -> None:
-    t = tiny({**DENSE, "train.micro_batch": micro})
-    constant(t, [1, 2, 6], [10, 20, 30])
-    for _ in range(3):
-        iterate(t)
-    line = t.means.flush()
-    assert line["loss D"] == pytest.approx(23)
-    assert (line["D real"], line["D fake"], line["loss G"]) == pytest.approx((3, 20, 1))
-    assert (line["grad norm D"], line["grad norm G"]) == (0, 0)
-    assert "G adversarial" not in line
-
-
-def test_d_loss_of_halves_is_their_mean() -> None:
-    t = tiny({**DENSE, "game": {"name": "gan-halves", "g_steps": 2}})
-    constant(t, [1], [10])
-    iterate(t)
-    line = t.means.flush()
-    assert (line["loss D"], line["loss G"]) == (5.5, 1)
-    assert "D half" not in line
-
-
-def test_ratings_and_gradient_norms_are_measured_where_they_stand() -> None:
-    t = tiny(DENSE)
-    D, G = t.networks["D"], t.networks["G"]
-    x, c = t.loader.reals(0, BATCH)
-    z = t.loader.noise(0, BATCH)
-    real, fake = D(x, c), D(G(z, c).detach(), c)
-    loss = bce(real, torch.ones(BATCH)) + bce(fake, torch.zeros(BATCH))
-    gradients = torch.autograd.grad(loss, list(D.parameters()), allow_unused=True)
-    norm = torch.cat([g.flatten() for g in gradients if g is not None]).norm()
-    iterate(t)
-    line = t.means.flush()
-    assert line["D(x)"] == pytest.approx(torch.sigmoid(real).mean().item(), rel=1e-5)
-    assert line["D(G(z))"] == pytest.approx(torch.sigmoid(fake).mean().item(), rel=1e-5)
-    assert line["accuracy real"] == (real > 0).float().mean().item()
-    assert line["accuracy fake"] == (fake <= 0).float().mean().item()
-    assert line["loss D"] == pytest.approx(loss.item(), rel=1e-5)
-    assert line["grad norm D"] == pytest.approx(norm.item(), rel=1e-4)
-    assert line["D(G(z)) after"] < line["D(G(z))"]
 
 
 def test_random_draws_repeat_for_the_same_images_and_differ_for_others() -> None:

@@ -1,0 +1,66 @@
+"""The first losses of every recipe, shrunken, in float64, on one thread.
+
+`python tests/golden.py` writes them anew, for a change that is meant to move them.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from exact import exact
+
+from gannet.config import Recipe, overridden
+from gannet.noise import Stream, normal
+from gannet.plan import random_dataset
+from gannet.recipes import RECIPES, recipe
+from gannet.training.build import build_training, completed
+from gannet.training.engine import Engine
+from gannet.training.loop import Training, iterate
+
+GOLDEN = Path(__file__).parent / "golden.json"
+STEPS = 5
+SHRUNK = {
+    "dcgan": ({"G.width": 4, "G.z_dim": 6}, {"D.width": 4}),
+    "mlp": ({"G.z_dim": 6}, {"D.hidden": [10, 6]}),
+}
+
+
+def shrunk(name: str) -> Recipe:
+    """The recipe at few pixels and features; everything else as it is."""
+    whole = recipe(name)
+    small = {**SHRUNK[whole.G.name][0], **SHRUNK[whole.D.name][1]}
+    if whole.G.name == "mlp":
+        small["G.hidden"] = [8 + 2 * i for i in range(len(whole.G.settings["hidden"]))]
+    else:
+        small["data.resolution"] = 16
+    return completed(overridden(whole, {**small, "train.batch": 4, "train.precision": "float32", "samples.num": 4}))
+
+
+def training(name: str) -> Training:
+    """The shrunken recipe in float64, its weights from Gannet's own noise: torch's differs between CPUs."""
+    small = shrunk(name)
+    classes = ("a", "b") if small.data.labels else ()
+    dataset = random_dataset(small, small.data.channels or 3, classes)
+    t = build_training(small, dataset, Engine(torch.device("cpu")))
+    for number, network in enumerate(t.networks.values()):
+        for i, parameter in enumerate(network.parameters()):
+            values = normal(number, Stream.SAMPLE, i, 1, parameter.numel()).reshape(parameter.shape)
+            scale = (2 / max(parameter[0].numel(), 1)) ** 0.5 if parameter.dim() > 1 else 0.1
+            parameter.data = torch.from_numpy(values).double() * scale + (parameter.dim() == 1)
+    return exact(t)
+
+
+def losses(name: str) -> dict[str, list[float]]:
+    """Losses of the first steps, and how the weights of what samples differ from zero after them."""
+    t = training(name)
+    lines = []
+    for _ in range(STEPS):
+        iterate(t)
+        lines.append(t.means.flush())
+    sampler = [p.detach().double().square().mean().sqrt().item() for p in t.sampler.parameters()]
+    return {**{key: [line[key] for line in lines] for key in ("loss D", "loss G", "D(x)")}, "sampler": sampler}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    GOLDEN.write_text(json.dumps({name: losses(name) for name in RECIPES.rows}, indent=1) + "\n")

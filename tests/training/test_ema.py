@@ -1,0 +1,70 @@
+from typing import Any, cast
+
+import pytest
+import torch
+from exact import BATCH, SMALL, tiny, weights
+from torch import Tensor, nn
+
+from gannet.training.ema import EMA
+from gannet.training.loop import iterate
+
+
+def test_after_a_half_life_the_old_value_counts_half() -> None:
+    network = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        network.weight.fill_(1.0)
+    ema = EMA(network, half_life_kimg=2.0)
+    with torch.no_grad():
+        network.weight.fill_(3.0)
+    average = cast(nn.Linear, ema.network)
+    ema.update(2000)
+    assert average.weight.item() == pytest.approx(2.0)
+    ema.update(4000)
+    assert average.weight.item() == pytest.approx(3 - 0.25)
+    assert network.weight.item() == 3.0
+    assert not average.weight.requires_grad
+
+
+def test_many_small_updates_equal_one_big_one() -> None:
+    networks = [nn.Linear(3, 2, dtype=torch.float64) for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    one, many = (EMA(network, 0.5) for network in networks)
+    for network in networks:
+        with torch.no_grad():
+            network.weight.copy_(torch.arange(6.0).reshape(2, 3))
+    one.update(640)
+    for _ in range(10):
+        many.update(64)
+    assert torch.allclose(one.network.state_dict()["weight"], many.network.state_dict()["weight"], rtol=1e-12)
+
+
+def test_buffers_are_averaged_and_counters_copied() -> None:
+    network = nn.BatchNorm1d(2)
+    ema = EMA(network, 1.0)
+    network.running_mean = cast(Tensor, network.running_mean).fill_(4.0)
+    cast(Tensor, network.num_batches_tracked).fill_(7)
+    ema.update(1000)
+    assert cast(Tensor, ema.network.running_mean).tolist() == [2.0, 2.0]
+    assert cast(Tensor, ema.network.num_batches_tracked).item() == 7
+
+
+@pytest.mark.parametrize("game", [{"name": "gan"}, {"name": "gan", "d_steps": 2}])
+def test_the_loop_averages_once_for_the_images_of_an_iteration(game: dict[str, Any]) -> None:
+    t = tiny({**SMALL, "game": game, "ema.half_life_kimg": 0.01})
+    assert t.ema and t.sampler is t.ema.network
+    expected = weights(t.networks["G"])
+    for _ in range(3):
+        iterate(t)
+        new = t.networks["G"].state_dict()
+        old_share = 0.5 ** (BATCH * game.get("d_steps", 1) / 10)
+        expected = {
+            n: old_share * v + (1 - old_share) * new[n] if v.is_floating_point() else new[n]
+            for n, v in expected.items()
+        }
+    for name, value in t.ema.network.state_dict().items():
+        assert torch.allclose(value, expected[name], rtol=1e-5, atol=1e-7), name
+
+
+def test_without_an_average_g_itself_samples() -> None:
+    t = tiny(SMALL)
+    assert t.ema is None and t.sampler is t.networks["G"]
