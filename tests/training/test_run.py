@@ -1,8 +1,6 @@
 import json
 import math
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from runs import BATCH, TINY, files, newest_checkpoint, train
 
 import gannet.api as api
-import gannet.training.measure as measure
 from gannet.config import read_recipe
 from gannet.errors import UserError
 from gannet.training.build import build_training
@@ -22,96 +20,10 @@ from gannet.training.pictures import generate, read_stats, save_curves
 from gannet.training.run import Run
 
 Pictures = Callable[..., Path]
-BATCH = 4
-TINY: dict[str, Any] = {
-    "data.resolution": 16,
-    "train.batch": BATCH,
-    "train.length": "6 iterations",
-    "train.precision": "float32",
-    "train.device": "cpu",
-    "G.width": 4,
-    "G.z_dim": 5,
-    "D.width": 4,
-    "samples.num": 4,
-    "samples.when": "every 2 iterations",
-    "checkpoints.when": "every 3 iterations",
-}
-NOISY: dict[str, Any] = {
-    **TINY,
-    "train.length": "11 iterations",
-    "D.dropout": 0.3,
-    "data.flip": True,
-    "data.jitter": 0.2,
-    "objective.label_noise": 0.2,
-    "ema.half_life_kimg": 0.02,
-    "stats.every": 2,
-}
 NAMES = {
     *("loss D", "loss G", "D real", "D fake", "D(x)", "D(G(z))", "D(G(z)) after"),
     *("accuracy real", "accuracy fake", "grad norm D", "grad norm G"),
 }
-
-
-class Stop:
-    """An event that is set after some iterations; the process may also be killed there."""
-
-    def __init__(self, after: int, killed: bool = False):
-        self.after, self.killed = after, killed
-
-    def is_set(self) -> bool:
-        self.after -= 1
-        if self.after == 0 and self.killed:
-            raise RuntimeError("killed")
-        return self.after <= 0
-
-
-@contextmanager
-def stopped(after: int, killed: bool = False) -> Iterator[None]:
-    @contextmanager
-    def signals() -> Iterator[Stop]:
-        yield Stop(after, killed)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "stop_signals", signals)
-        yield
-
-
-def train(data: Path, run: Path, settings: dict[str, Any] = TINY, name: str = "dcgan-shapes") -> api.Trained:
-    return api.train(data, recipe=name, run=run, settings=settings)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    """The speed of this machine is not measured: what it would cost is known to be little."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "time_iterations", lambda training: 0.01)
-        yield
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, quick: None) -> Path:
-    """A finished run of 6 iterations, and the pictures that it learned from."""
-    root = tmp_path_factory.mktemp("finished")
-    random = np.random.Generator(np.random.Philox(5))
-    (root / "pictures").mkdir()
-    for i in range(16):
-        Image.fromarray(random.integers(0, 256, (16, 16, 3), np.uint8)).save(root / "pictures" / f"{i:03}.png")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GANNET_CACHE", str(root / "cache"))
-        train(root / "pictures", root / "runs" / "one")
-    shutil.rmtree(root / "cache")
-    return root
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path, cache: Path) -> Path:
-    """The finished run and its pictures in a place of this test's own."""
-    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    return tmp_path / "runs" / "one"
-
-
-def files(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_run_leaves_the_folder_of_the_contract(run: Path) -> None:
@@ -209,138 +121,10 @@ def test_runs_get_folders_of_their_own(pictures: Pictures, tmp_path: Path, monke
     assert paths == [Path("runs/pictures-dcgan-shapes"), Path("runs/pictures-dcgan-shapes-2")]
 
 
-def newest_checkpoint(run: Path) -> dict[str, Any]:
-    return torch.load(sorted((run / "checkpoints").glob("*.pt"))[-1], weights_only=True)
-
-
-def contents(run: Path) -> dict[str, Any]:
-    """Everything that a run ends with, apart from the seconds that it took."""
-    state = newest_checkpoint(run)
-    lines = [{k: v for k, v in line.items() if k != "seconds"} for line in read_stats(run / "stats.jsonl")]
-    kept = [name for name in files(run) if name.startswith(("generator", "discriminator", "samples/real"))]
-    grids = [name for name in files(run) if name.startswith("samples/kimg")]
-    return {
-        "state": flat({k: v for k, v in state.items() if k not in ("stats_bytes", "seconds")}),
-        "lines": lines,
-        "files": {name: (run / name).read_bytes() for name in kept},
-        "grids": {name: (run / name).read_bytes() for name in grids},
-    }
-
-
-def flat(value: Any, place: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        return {k: v for name, inner in value.items() for k, v in flat(inner, f"{place}/{name}").items()}
-    return {place: value.tolist() if isinstance(value, torch.Tensor) else value}
-
-
-@pytest.mark.parametrize(("kind", "killed"), [("gan", False), ("gan-halves", True), ("gan-simultaneous", True)])
-def test_interrupted_and_resumed_equals_uninterrupted(
-    pictures: Pictures, tmp_path: Path, kind: str, killed: bool
-) -> None:
-    """Killed after 7 of 11 iterations, a run goes back to the checkpoint of the sixth; stopped, it saves at 7."""
-    data, settings = pictures(classes=("a", "b")), {**NOISY, "game": {"name": kind}, "data.labels": True}
-    whole = train(data, tmp_path / "whole", settings).path
-    parts = tmp_path / "parts"
-    with stopped(7, killed):
-        if killed:
-            with pytest.raises(RuntimeError, match="killed"):
-                train(data, parts, settings)
-        else:
-            assert not train(data, parts, settings).finished
-    torch.manual_seed(99)
-    with stopped(2):
-        assert not api.resume(parts).finished
-    assert api.resume(parts).finished
-    expected, found = contents(whole), contents(parts)
-    assert len(expected["lines"]) == 6 and len(expected["state"]) > 80
-    for what in ("state", "lines", "files"):
-        assert found[what] == expected[what], what
-    assert found["grids"].items() >= expected["grids"].items()
-
-
 def test_another_seed_ends_elsewhere(run: Path, tmp_path: Path) -> None:
     """So that equality of two runs means something."""
     other = train(tmp_path / "pictures", tmp_path / "other", {**TINY, "seed": 1}).path
     assert (other / "generator/model.safetensors").read_bytes() != (run / "generator/model.safetensors").read_bytes()
-
-
-def test_a_long_budget_keeps_its_digits_on_resume(pictures: Pictures, tmp_path: Path) -> None:
-    with stopped(1):
-        made = train(pictures(), tmp_path / "long", {**TINY, "train.batch": 2, "train.length": "1.2346 kimg"})
-        assert read_recipe(made.path / "recipe.toml")[0].train.length == "1.234 kimg"
-        more = train(pictures(), tmp_path / "more", {**TINY, "train.batch": 2, "train.length": "1234567 iterations"})
-    assert float(read_recipe(more.path / "recipe.toml")[0].train.length.split()[0]) == 2469.134
-
-
-def test_a_finished_run_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = {name: (run / name).read_bytes() for name in files(run)}
-    assert api.resume(run).finished
-    assert "is finished" in capsys.readouterr().out
-    assert {name: (run / name).read_bytes() for name in files(run)} == before
-
-
-def test_a_moved_run_finds_moved_data(pictures: Pictures, tmp_path: Path) -> None:
-    data = pictures()
-    with stopped(2):
-        train(data, tmp_path / "run")
-    shutil.move(tmp_path / "run", tmp_path / "far" / "away")
-    shutil.move(data, tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="pictures"):
-        api.resume(tmp_path / "far" / "away")
-    assert api.resume(tmp_path / "far" / "away", data=str(tmp_path / "elsewhere")).finished
-
-
-def test_other_images_are_refused_on_resume(pictures: Pictures, tmp_path: Path) -> None:
-    with stopped(2):
-        train(pictures(), tmp_path / "run")
-    Image.new("RGB", (16, 16), "red").save(tmp_path / "pictures" / "003.png")
-    with pytest.raises(UserError, match=r"are not those that .* was trained on"):
-        api.resume(tmp_path / "run")
-
-
-def damage(file: Path, kind: str) -> None:
-    if kind == "short":
-        file.write_bytes(file.read_bytes()[:-99])
-    elif kind == "empty":
-        file.write_bytes(b"")
-    else:
-        torch.save({"networks": Path("x")}, file)
-
-
-@pytest.mark.parametrize("kind", ["short", "empty", "pickle"])
-def test_a_damaged_checkpoint_is_left_out_for_the_one_before(
-    run: Path, kind: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before, newest = sorted((run / "checkpoints").iterdir())
-    whole = contents(run)
-    damage(newest, kind)
-    assert api.resume(run).finished
-    said = capsys.readouterr().out
-    assert f"{newest} cannot be used and is left out" in said and "weights_only" not in said
-    assert contents(run)["state"] == whole["state"] and contents(run)["lines"] == whole["lines"]
-    for file in (before, newest):
-        damage(file, kind)
-    with pytest.raises(UserError, match=r"no checkpoint in .* can be used"):
-        api.resume(run)
-
-
-def test_a_run_without_a_checkpoint_starts_anew_and_ends_the_same(run: Path) -> None:
-    whole = contents(run)
-    shutil.rmtree(run / "checkpoints")
-    assert api.resume(run).finished
-    assert contents(run)["state"] == whole["state"] and contents(run)["lines"] == whole["lines"]
-
-
-def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no run at"):
-        api.resume(tmp_path / "nothing")
-
-
-def test_a_recipe_that_no_run_wrote_cannot_be_resumed(run: Path) -> None:
-    text = (run / "recipe.toml").read_text()
-    (run / "recipe.toml").write_text(text[: text.index("[run]")])
-    with pytest.raises(UserError):
-        api.resume(run)
 
 
 def test_only_the_newest_checkpoints_are_kept(pictures: Pictures, tmp_path: Path) -> None:
