@@ -34,7 +34,7 @@ class LabelledNoise(nn.Module):
         super().__init__()
         self.embed: nn.Module = nn.Identity()
         if label == "embedding" and num_classes:
-            self.embed = ClassEmbedding(num_classes, embedding_dim)
+            self.embed = ClassEmbedding(num_classes, embedding_dim, std=embedding_dim**-0.5)  # as long as a one-hot
             num_classes = embedding_dim
         self.out_dim = z_dim + num_classes
 

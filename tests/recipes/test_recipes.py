@@ -142,6 +142,8 @@ FACTS: dict[str, dict[str, Any]] = {
     },
     "cdcgan-shapes": {
         **SHAPES,
+        "train": {"batch": 64, "length": "180 epochs"},
+        "samples": {**SHAPES["samples"], "when": "every 10 epochs"},
         "data": {**SHAPES["data"], "source": "shapes-labelled", "labels": True},
         "G": {**SHAPES["G"], "label": "one-hot"},
         "D": {**SHAPES["D"], "label": "channel", "norm": "batch"},
