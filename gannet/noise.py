@@ -20,6 +20,7 @@ class Stream(IntEnum):
     TRAIN = 1
     GRID = 2
     ORDER = 3
+    REALS = 4
 
 
 def philox(seed: int, stream: Stream, counter: int = 0) -> np.random.Philox:
@@ -27,12 +28,17 @@ def philox(seed: int, stream: Stream, counter: int = 0) -> np.random.Philox:
     return np.random.Philox(key=np.array([seed % 2**64, stream], np.uint64), counter=counter)
 
 
+def uniform(seed: int, stream: Stream, start: int, num: int, dim: int) -> np.ndarray:
+    """Rows number `start` to `start + num` of a seed: float64 `[num, dim]`, uniform in (0, 1)."""
+    words = -(-dim // WORDS_PER_COUNTER) * WORDS_PER_COUNTER
+    bits = philox(seed, stream, start * words // WORDS_PER_COUNTER).random_raw(num * words)
+    return (((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53).reshape(num, words)[:, :dim]
+
+
 def normal(seed: int, stream: Stream, start: int, num: int, dim: int) -> np.ndarray:
     """z numbers `start` to `start + num` of a seed: float32 `[num, dim]` from N(0, 1)."""
     words = -(-dim // WORDS_PER_COUNTER) * WORDS_PER_COUNTER
-    bits = philox(seed, stream, start * words // WORDS_PER_COUNTER).random_raw(num * words)
-    uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    radius, angle = uniform.reshape(num, 2, words // 2).transpose(1, 0, 2)
+    radius, angle = uniform(seed, stream, start, num, words).reshape(num, 2, words // 2).transpose(1, 0, 2)
     radius, angle = np.sqrt(-2 * np.log(radius)), 2 * np.pi * angle
     z = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
     return z[:, :dim].astype(np.float32)

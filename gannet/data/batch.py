@@ -1,7 +1,7 @@
 """From the decoded images to batches on the device: reals, labels and noise.
 
-Which images, which z and which labels follow from (seed, number of the image) alone; the torch
-generators only serve flips and jitter, after `reseed`.
+Which images, how they are flipped and jittered, which z and which labels: all follow from (seed,
+number of the image) alone, so micro-batches and ranks change nothing.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from gannet.config import Data
 from gannet.data.dataset import Dataset
 from gannet.data.loader import order
 from gannet.images import to_float
-from gannet.noise import Stream, normal
+from gannet.noise import Stream, normal, uniform
 
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as torchvision's adjust_contrast has it
 RESIDENT_BLOCK = 4096  # images copied at once
@@ -58,10 +58,11 @@ class Loader:
         else:
             x = torch.from_numpy(self.dataset.images[chosen]).to(self.device, non_blocking=True)
         x = to_float(x).contiguous(memory_format=torch.channels_last)
-        if self.settings.flip:
-            x = flip(x)
-        if self.settings.jitter:
-            x = jitter(x, self.settings.jitter)
+        if self.settings.flip or self.settings.jitter:
+            u = torch.from_numpy(uniform(self.seed, Stream.REALS, start, num, 4)).float()
+            mirrored, *factors = u.to(self.device, non_blocking=True)[:, :, None, None, None].unbind(1)
+            x = torch.where(mirrored < 0.5, x.flip(3), x) if self.settings.flip else x
+            x = jitter(x, self.settings.jitter, *factors) if self.settings.jitter else x
         return x, self.one_hot(self.dataset.labels[chosen])
 
     def noise(self, start: int, num: int, stream: Stream = Stream.TRAIN) -> Tensor:
@@ -116,25 +117,18 @@ class Draw:
         return taken
 
 
-def flip(x: Tensor) -> Tensor:
-    """Each image mirrored left to right with probability 1/2."""
-    mirrored = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-    return torch.where(mirrored, x.flip(3), x)
+def jitter(x: Tensor, strength: float, brightness: Tensor, contrast: Tensor, contrast_first: Tensor) -> Tensor:
+    """Brightness and contrast of each image times its own factors from 1 - s to 1 + s, in either order.
 
-
-def jitter(x: Tensor, strength: float) -> Tensor:
-    """Brightness and contrast of each image times its own factors from 1 - s to 1 + s, in random order.
-
-    In [0, 1] and clipped after each, as torchvision's `ColorJitter(brightness=s, contrast=s)`.
-    Alpha, where there is a fourth channel, stays, and colour does not exceed it.
+    The factors and the order come as uniform numbers `[N, 1, 1, 1]` in (0, 1). In [0, 1] and clipped
+    after each, as torchvision's `ColorJitter(brightness=s, contrast=s)`. Alpha, where there is a
+    fourth channel, stays, and colour does not exceed it.
     """
     colour = (x[:, :3] + 1) / 2
-    factors = 1 + strength * (2 * torch.rand(2, len(x), 1, 1, 1, device=x.device) - 1)
-    contrast_first = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-    brightness, contrast = factors
+    brightness, contrast = (1 + strength * (2 * u - 1) for u in (brightness, contrast))
     one = _contrast((colour * brightness).clamp_(0, 1), contrast)
     other = (_contrast(colour, contrast) * brightness).clamp_(0, 1)
-    colour = torch.where(contrast_first, other, one)
+    colour = torch.where(contrast_first < 0.5, other, one)
     if x.shape[1] == 4:
         colour = torch.minimum(colour, (x[:, 3:] + 1) / 2)
     return torch.cat([colour * 2 - 1, x[:, 3:]], dim=1)
