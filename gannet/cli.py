@@ -13,6 +13,8 @@ COMMANDS = {
     "recipes": "list the recipes, or print one in full",
     "sample": "images from a trained generator",
     "scaffold": "print a plain PyTorch training script to learn from",
+    "fetch": "load data sets ahead, for machines without a network",
+    "cache": "list or remove the decoded images on disk",
     "doctor": "torch's build, devices and precision on this machine",
 }
 
@@ -29,6 +31,7 @@ gannet COMMAND --help tells the options of a command; a first try: gannet train 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; exit status 0 done, 2 the user's error, 3 diverged, 4 interrupted and saved."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    argv = argv[1:] if argv[:1] == ["--"] else argv  # which keeps torchrun from reading our options as its own
     command, rest = (argv[0], argv[1:]) if argv else ("--help", [])
     try:
         if command in ("--help", "-h", "help"):
@@ -44,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         run: Callable[[list[str]], int | None] = getattr(commands, command)
         return run(rest) or 0
     except UserError as error:
-        print(f"gannet: {error}", file=sys.stderr)
+        if str(error):  # else another rank has said it
+            print(f"gannet: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
         print("gannet: interrupted", file=sys.stderr)

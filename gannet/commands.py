@@ -5,7 +5,7 @@ import sys
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -23,23 +23,33 @@ def parse(kind: Any, argv: list[str], command: str) -> Any:
 
 def train(argv: list[str]) -> int:
     """Trains; the plan is said first."""
-    from gannet import api, plan
+    from gannet import plan, sessions
     from gannet.display import counted
     from gannet.options import spelled_out, train_options, value_of
+    from gannet.training.ranks import launched
 
     name = value_of(spelled_out(argv), "--recipe")
     options, first = train_options(plan.find_recipe(name or "small"), argv)
-    with counted("looking at the images") as progress:
-        begin = plan.start(options.source, options.recipe, first.train.device, progress)
-    _, recipe = train_options(begin.recipe, argv)
-    made = plan.make_plan(begin, recipe, options.allow_code)
-    if options.dry_run:
-        print(json.dumps(made.to_dict(), indent=2) if options.json else "\n".join(made.lines))
-        return 0
-    with redirect_stdout(sys.stderr) if options.json else nullcontext():
-        trained = api.train_plan(made, options.run, options.allow_code)
-    if options.json:
-        print(json.dumps({**made.to_dict(), "run": str(trained.path), "finished": trained.finished}, indent=2))
+    if options.if_exists == "resume" and options.run and sessions.holds_run(options.run) and not options.dry_run:
+        return status(sessions.resume(options.run, data=options.source, track=options.track))
+    with launched() as ranks:
+        if not ranks.first:
+            return status(sessions.follow(ranks, options.allow_code))
+        with counted("looking at the images") as progress:
+            begin = plan.start(options.source, options.recipe, first.train.device, progress)
+        _, recipe = train_options(begin.recipe, argv)
+        made = plan.make_plan(begin, recipe, options.allow_code, ranks)
+        if options.dry_run:
+            print(json.dumps(made.to_dict(), indent=2) if options.json else "\n".join(made.lines))
+            return 0
+        with redirect_stdout(sys.stderr) if options.json else nullcontext():
+            trained = sessions.train_plan(made, options.run, options.allow_code, options.track)
+        if options.json:
+            print(json.dumps({**made.to_dict(), "run": str(trained.path), "finished": trained.finished}, indent=2))
+        return status(trained)
+
+
+def status(trained: Any) -> int:
     return 0 if trained.finished else INTERRUPTED
 
 
@@ -48,21 +58,29 @@ class Resume:
     """Go on with a run exactly where it stopped."""
 
     run: RunFolder
+    kimg: float | None = None
+    """A new end, in thousands of images from the start of the run."""
+    epochs: float | None = None
+    """A new end, in passes over the data from the start of the run."""
     data: str | None = None
     """Where the images are now, if they moved."""
+    group_by: str | None = None
+    """Where the groups of --data.group-by are written now."""
     device: str | None = None
     """Where to compute now, if not where the run began."""
     cache: str = ""
-    """Folder of the decoded images; empty for the user's cache folder."""
+    """Folder of the decoded images; empty for the user's cache folder, off for none."""
+    track: str | None = None
+    """Mirror stats.jsonl and the grids to tensorboard or wandb."""
     allow_code: bool = False
     """Import parts that are named as module:callable."""
 
 
 def resume(argv: list[str]) -> int:
-    from gannet import api
+    from gannet import sessions
 
     options = parse(Resume, argv, "resume")
-    return 0 if api.resume(**vars(options)).finished else INTERRUPTED
+    return status(sessions.resume(**vars(options)))
 
 
 @dataclass(frozen=True)
@@ -146,7 +164,8 @@ def sample(argv: list[str]) -> None:
     if options.json:
         print(json.dumps({"files": [str(f) for f in drawn.files], "num": drawn.num, "num_drawn": drawn.num_drawn}))
     else:
-        print(f"{drawn.num} images, {drawn.num_drawn} drawn: {drawn.files[0] if options.grid else options.out}")
+        kept = f", {drawn.num_drawn} drawn" if options.min_realness is not None else ""
+        print(f"{drawn.num} images{kept}: {drawn.files[0] if options.grid else options.out}")
 
 
 @dataclass(frozen=True)
@@ -166,6 +185,73 @@ def scaffold(argv: list[str]) -> None:
 
     options = parse(Scaffold, argv, "scaffold")
     print(script(options.image_size, options.channels, options.z_dim), end="")
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Load data sets into the cache folder ahead, for machines without a network."""
+
+    names: Annotated[tuple[str, ...], Positional, arg(metavar="NAME...")] = ()
+    """mnist, fashion-mnist, cifar10, or addresses: hf://OWNER/NAME, s3://BUCKET/PATTERN.tar."""
+    json: bool = False
+    """Print JSON."""
+
+
+def fetch(argv: list[str]) -> None:
+    from gannet.data.cache import cache_folder
+    from gannet.data.downloads import fetch
+    from gannet.display import counted
+    from gannet.errors import UserError
+    from gannet.files import size_of
+
+    options = parse(Fetch, argv, "fetch")
+    if not options.names:
+        raise UserError("name what to fetch, as in gannet fetch mnist (gannet fetch --help tells more)")
+    fetched = []
+    for name in options.names:
+        with counted(f"loading {name}") as progress:
+            fetched.append(fetch(name, cache_folder(), progress))
+        if not options.json:
+            print(f"{name}: {size_of(fetched[-1].num_bytes)} in {fetched[-1].folder}")
+    if options.json:
+        print(json.dumps([{"name": f.name, "folder": str(f.folder), "bytes": f.num_bytes} for f in fetched], indent=2))
+
+
+@dataclass(frozen=True)
+class Cache:
+    """List or remove the decoded images that runs have left for later runs.
+
+    Whatever is removed is made anew when it is needed, which takes time and changes nothing.
+    """
+
+    action: Annotated[Literal["list", "clear"], Positional]
+    older_than: float | None = None
+    """Only what was last used so many days ago or earlier."""
+    cache: str = ""
+    """Folder of the decoded images; empty for the user's cache folder."""
+    json: bool = False
+    """Print JSON."""
+
+
+def cache(argv: list[str]) -> None:
+    from gannet.data import entries
+    from gannet.data.cache import images_folder
+    from gannet.errors import UserError
+
+    options = parse(Cache, argv, "cache")
+    if options.older_than is not None and options.older_than < 0:
+        raise UserError(f"--older-than is {options.older_than:g}, and must be at least 0 days")
+    folder = images_folder(options.cache)
+    found = entries.entries(folder, options.older_than or 0.0)
+    if options.action == "list":
+        listed = {"folder": str(folder), "bytes": sum(e.size for e in found), "entries": [e.to_dict() for e in found]}
+        print(json.dumps(listed, indent=2) if options.json else entries.table(folder, found))
+        return
+    freed, kept = entries.remove(found)
+    if options.json:
+        print(json.dumps({"freed": freed, "kept": [e.to_dict() for e in kept]}, indent=2))
+    else:
+        print(entries.cleared(folder, freed, len(found) - len(kept), kept))
 
 
 @dataclass(frozen=True)

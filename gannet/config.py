@@ -66,8 +66,11 @@ class Data:
     first group names the unit, or a CSV file with the columns `file,group`."""
     max_unreadable: float = 0.01
     """Fraction of files that may be unreadable before the run refuses to start."""
+    private: bool = False
+    """Write no real image, file name, class name or path into the run."""
     cache: str = ""
-    """Folder of the decoded images; empty for the user's cache folder."""
+    """Folder of the decoded images; empty for the user's cache folder, `off` to decode into memory
+    and write nothing."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ class Train:
     """auto, cpu, cuda, cuda:1, mps."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the networks compute in; auto measures which is faster on the device."""
+    deterministic: bool = False
+    """The same bits from the same run on CUDA too, where it costs speed; on the CPU that is always so."""
 
 
 @dataclass(frozen=True)
@@ -322,8 +327,10 @@ def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
     """`from_toml` of a file. Raises `UserError` when it cannot be read."""
     try:
         return from_toml(path.read_text("utf-8"), path.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the recipe {path}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read the recipe {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read the recipe {path}: it is not text in UTF-8") from error
 
 
 def _first_problem(error: BaseException, place: str = "") -> str:

@@ -3,11 +3,39 @@
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 from gannet.errors import UserError
+
+PART = ".part"  # how a file's name ends while it is written
+WAITS = [0.01 * 2**k for k in range(7)]  # seconds, 1.3 in all
+
+
+def patiently(action: Callable[[], object]) -> None:
+    """Calls `action`, and again for a second where the system says that it may not.
+
+    Windows does not rename or remove a file while it is open, and virus scanners and indexers open
+    every new file for a moment. Raises the last `PermissionError`.
+    """
+    for wait in WAITS:
+        try:
+            action()
+            return
+        except PermissionError:
+            time.sleep(wait)
+    action()
+
+
+def size_of(num_bytes: float) -> str:
+    """Bytes as a person says them."""
+    for unit in ("B", "kB", "MB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} GB"
 
 
 @contextlib.contextmanager
@@ -22,19 +50,26 @@ def atomic(path: Path, sync: bool = True) -> Iterator[IO[bytes]]:
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             if sync:
                 os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        patiently(lambda: os.replace(temporary, path))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+            patiently(lambda: os.unlink(temporary))
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes what a process that was killed was writing, anywhere below the folder."""
+    for path in folder.rglob(f".*{PART}"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 if TYPE_CHECKING:
     import torch
 
+MAX_COLUMNS = 16  # of a grid with a column for each class
 GAP = 2  # pixels between the images of a grid
 
 
@@ -52,6 +53,17 @@ def to_pil(image: np.ndarray) -> Image.Image:
     if pixels.shape[2] == 4:
         return Image.fromarray(unpremultiply(pixels))
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def class_columns(num: int, num_classes: int) -> int:
+    """Columns for a grid of `num` images whose classes take turns, such that each column holds one class.
+
+    As nearly square as that allows; 0 where it cannot be, or where the classes are too many.
+    """
+    if not 1 < num_classes <= MAX_COLUMNS or num % num_classes:
+        return 0
+    multiples = [columns for columns in range(num_classes, num + 1, num_classes) if num % columns == 0]
+    return min(multiples, key=lambda columns: abs(math.log(columns**2 / num)))
 
 
 def grid(images: np.ndarray, columns: int = 0) -> Image.Image:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import arg
@@ -17,6 +17,9 @@ from gannet.parsing import SHORT, parse
 from gannet.parts import settings_of
 from gannet.training.build import PARTS, completed
 
+ABOUT = """Train a GAN. The settings are those of the recipe '{}'.
+
+Short names: --resolution, --batch, --device, --lr (of G and D alike)."""
 SECTIONS = {
     "data": config.Data,
     "train": config.Train,
@@ -32,7 +35,8 @@ class Train:
     """What `gannet train` is asked, beside the settings of the recipe."""
 
     source: Annotated[str | None, tyro.conf.Positional, arg(metavar="DATA")] = None
-    """A folder, a zip, or a name: shapes, mnist, fashion-mnist, cifar10."""
+    """A folder, a zip, Parquet or tar shards, or a name: shapes (the default), shapes-labelled, mnist,
+    fashion-mnist, cifar10, hf://OWNER/NAME."""
     recipe: str | None = None
     """A recipe by name, a TOML file, or a run folder; without it one is picked for the data."""
     run: Path | None = None
@@ -43,6 +47,12 @@ class Train:
     """Budget in passes over the data."""
     minutes: float | None = None
     """Budget in minutes on this machine."""
+    private: bool = False
+    """Write no real image, file name, class name or path into the run (as --data.private)."""
+    if_exists: Literal["refuse", "resume"] = "refuse"
+    """What to do where --run holds a run already: refuse, or go on with it."""
+    track: str | None = None
+    """Mirror stats.jsonl and the grids to tensorboard (RUN/tensorboard) or wandb."""
     dry_run: bool = False
     """Say what would be done, and stop."""
     json: bool = False
@@ -57,7 +67,7 @@ def train_options(recipe: Recipe, argv: Sequence[str]) -> tuple[Train, Recipe]:
     allow_code = "--allow-code" in argv
     recipe = named_parts(recipe, argv, allow_code)
     kind = dataclasses.make_dataclass("train", recipe_fields(recipe, allow_code), bases=(Train,), frozen=True)
-    parsed = parse(kind, argv, "gannet train", f"Train a GAN. The settings are those of the recipe '{recipe.name}'.")
+    parsed = parse(kind, argv, "gannet train", ABOUT.format(recipe.name))
     options = Train(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(Train)})
     source = recipe.data.source
     recipe = to_recipe(parsed, recipe)
@@ -66,7 +76,8 @@ def train_options(recipe: Recipe, argv: Sequence[str]) -> tuple[Train, Recipe]:
     budgets = {
         name: getattr(options, name) for name in ("kimg", "epochs", "minutes") if getattr(options, name) is not None
     }
-    return options, overridden(recipe, budget(budgets))
+    private = {"data.private": True} if options.private else {}
+    return options, overridden(recipe, {**budget(budgets), **private})
 
 
 def budget(asked: Mapping[str, float]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import tyro
 
 from gannet.errors import UserError, nearest
 
+NOT_PARSED = re.compile(r"parsing (--[\w.-]+): .*FLOAT could be instantiated from \['(.*?)'\]")
 SHORT = {
     "resolution": ("data.resolution",),
     "batch": ("train.batch",),
@@ -58,4 +60,8 @@ def one_line(box: str) -> str:
             paragraphs.append([])
         elif line:
             paragraphs[-1].append(line)
-    return " ".join(paragraphs[titled]).removesuffix(".")
+    said = " ".join(paragraphs[titled]).removesuffix(".")
+    if wrong := NOT_PARSED.search(said):
+        option, value = wrong.groups()
+        return f"{option} is '{value}', and must be a number"
+    return said

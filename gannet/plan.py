@@ -16,16 +16,20 @@ import torch
 from gannet import __version__
 from gannet.config import CONVERTER, Recipe, amount, changed, number, read_recipe
 from gannet.data import SOURCES
-from gannet.data.cache import cache_bytes, cache_folder
+from gannet.data.cache import OFF, cache_bytes, cache_folder
 from gannet.data.dataset import Dataset, check_unreadable, prepare
-from gannet.data.scan import Scan, scan
-from gannet.data.sources import Source, open_source
+from gannet.data.scan import Scan, left_out, scan
+from gannet.data.sources import Source, open_source, shown
 from gannet.errors import UserError
+from gannet.files import size_of
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, Facts, pick
-from gannet.training.build import build_networks, completed
-from gannet.training.engine import Engine, find_device
+from gannet.training.build import build_networks, check_shares, completed
+from gannet.training.engine import Engine, find_device, halved, make_deterministic, out_of_memory
 from gannet.training.measure import Speed, measure
+from gannet.training.ranks import ALONE, Ranks
+
+SHORT_RUN = 200  # iterations
 
 Progress = Callable[[int, int], None]
 
@@ -107,6 +111,7 @@ def machine_facts(engine: Engine) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "device": device_name(engine.device),
         "threads": torch.get_num_threads(),
+        "ranks": engine.ranks.num,
     }
 
 
@@ -127,7 +132,9 @@ def start(data: str | None, recipe: str | None, device: str = "auto", progress: 
     found = scan(source, progress)
     if found.num == len(found.unreadable):
         name, reason = found.unreadable[0]
-        raise UserError(f"none of the {found.num} files in {source_name} can be read; the first, {name}: {reason}")
+        raise UserError(
+            f"none of the {found.num} files in {shown(source_name)} can be read; the first, {name}: {reason}"
+        )
     choice = Choice(named, []) if named else pick(facts_of(found, source_name, device))
     return Start(changed(choice.recipe, "data", source=source_name), source, found, choice.why)
 
@@ -146,8 +153,8 @@ def find_recipe(name: str) -> Recipe:
 def moved(recipe: Recipe, before: Path, after: Path) -> Recipe:
     """The recipe with the paths of its data, where they are relative to `before`, relative to `after`."""
 
-    def relative(text: str) -> str:
-        if not text or text in SOURCES.rows or not (before / text).exists():
+    def relative(text: str, is_pattern: bool = False) -> str:
+        if not text or text in SOURCES.rows or not (is_pattern or (before / text).exists()):
             return text
         try:
             path = Path(os.path.relpath((before / text).resolve(), after.resolve())).as_posix()
@@ -155,7 +162,9 @@ def moved(recipe: Recipe, before: Path, after: Path) -> Recipe:
             return text
         return f"./{path}" if path in SOURCES.rows else path
 
-    return changed(recipe, "data", source=relative(recipe.data.source), group_by=relative(recipe.data.group_by))
+    source = recipe.data.source
+    is_pattern = "://" not in source and any(sign in source for sign in "*?[{")
+    return changed(recipe, "data", source=relative(source, is_pattern), group_by=relative(recipe.data.group_by))
 
 
 def facts_of(found: Scan, source_name: str, device: str = "auto") -> Facts:
@@ -170,7 +179,7 @@ def facts_of(found: Scan, source_name: str, device: str = "auto") -> Facts:
     )
 
 
-def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False) -> Plan:
+def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False, ranks: Ranks = ALONE) -> Plan:
     """Measures the device, turns the budget into images, and says what will happen.
 
     `recipe` is that of `begin` with the user's settings. Raises `UserError` for what cannot be.
@@ -178,26 +187,27 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False) -> Plan:
     recipe = completed(recipe, allow_code)
     found = begin.scan
     if recipe.data.labels and len(found.classes) < 2:
-        raise UserError(f"{recipe.data.source} has no class folders to take labels from: add --data.no-labels")
+        loose = f", since {begin.source.loose:,} images lie beside them" if begin.source.loose else ""
+        raise UserError(
+            f"{shown(recipe.data.source)} has no class folders to take labels from{loose}: put each class"
+            " into a folder of its own, or train without labels (--data.no-labels)"
+        )
     channels = recipe.data.channels or found.channels
     if channels == 4 and recipe.data.alpha != "keep":
         channels = 3
     classes = tuple(found.classes) if recipe.data.labels else ()
-    device = find_device(recipe.train.device)
+    device = find_device(recipe.train.device, ranks)
+    if recipe.train.deterministic:
+        make_deterministic()
+    check_shares(recipe, ranks.num)
     num = found.num - len(found.unreadable)
     check_unreadable(found.unreadable, found.num, recipe.data.max_unreadable)
     parameters = {
         name: sum(p.numel() for p in net.parameters())
         for name, net in build_networks(recipe, channels, len(classes), allow_code).items()
     }
-    try:
-        speed = measure(recipe, random_dataset(recipe, channels, classes), device, allow_code)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise UserError(
-            f"{recipe.train.batch} images of {recipe.data.resolution} pixels at once do not fit into the memory of"
-            f" {device_name(device)}: lower --batch, or set --train.micro-batch"
-        ) from error
-    engine = Engine(device, speed.precision)
+    recipe, speed, why_less = measure_what_fits(recipe, channels, classes, device, allow_code, ranks)
+    engine = Engine(device, speed.precision, ranks)
     value, unit = amount(recipe.train.length)
     per = {
         "kimg": 1000,
@@ -210,7 +220,33 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False) -> Plan:
     plan = Plan(
         recipe, begin.source, found, channels, engine, speed, total_nimg, value if unit == "epochs" else 0.0, []
     )
-    return dataclasses.replace(plan, lines=describe(plan, begin.why, parameters))
+    return dataclasses.replace(plan, lines=describe(plan, [*begin.why, *why_less], parameters))
+
+
+def measure_what_fits(
+    recipe: Recipe, channels: int, classes: tuple[str, ...], device: torch.device, allow_code: bool, ranks: Ranks
+) -> tuple[Recipe, Speed, list[str]]:
+    """The speed of all ranks; the recipe, with fewer images at once where memory ran out; and a line that says so."""
+    asked = recipe.train.micro_batch or recipe.train.batch // ranks.num
+    micro = asked
+    while micro:
+        own = changed(recipe, "train", batch=recipe.train.batch // ranks.num, micro_batch=micro)
+        try:
+            speed = measure(own, random_dataset(own, channels, classes), device, allow_code)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            micro = halved(micro)
+            continue
+        speed = dataclasses.replace(speed, images_per_iteration=speed.images_per_iteration * ranks.num)
+        if micro == asked:
+            return recipe, speed, []
+        why = f"{asked} images at once do not fit into memory: a batch is computed {micro} at a time"
+        return changed(recipe, "train", micro_batch=micro), speed, [why]
+    raise UserError(
+        f"not even one image of {recipe.data.resolution} pixels fits into the memory of {device_name(device)}:"
+        " lower --data.resolution or the networks' width"
+    )
 
 
 def random_dataset(recipe: Recipe, channels: int, classes: tuple[str, ...]) -> Dataset:
@@ -235,7 +271,15 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int]) -> list[str
         lines.append(
             f"        {len(found.unreadable)} files cannot be read and are left out, such as {found.unreadable[0][0]}"
         )
-    if found.classes and not recipe.data.labels:
+    if plan.source.loose:
+        lines.append(
+            f"        no classes: {plan.source.loose:,} images lie beside folders that could be classes;"
+            " move them into the folder of their class, or away"
+        )
+    if blank := left_out(plan.source, found):
+        more = ", ..." if len(blank) > 3 else ""
+        lines.append(f"        folders without a readable image are left out: {', '.join(blank[:3])}{more}")
+    if len(found.classes) > 1 and not recipe.data.labels:
         lines.append("        class folders are not used: --data.labels trains by label")
     if plan.channels == 4:
         lines.append("        transparency is kept as a fourth channel (--data.alpha white or black fills it in)")
@@ -247,16 +291,24 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int]) -> list[str
     lines.append(f"device  {device_name(plan.engine.device)}; {plan.speed.precision}, {plan.speed.why}")
     if unused := unused_accelerator(plan.engine.device):
         lines.append(f"        {unused}")
+    if (num_ranks := plan.engine.ranks.num) > 1:
+        own = recipe.train.batch // num_ranks
+        lines.append(f"ranks   {num_ranks}, each with {own} images of a batch of {recipe.train.batch}")
     epochs = plan.total_nimg / plan.num_images
     seconds = plan.total_nimg / plan.speed.images_per_second
     lines.append(
         f"budget  {short(plan.total_nimg / 1000)} kimg = {short(epochs)} epochs, about {duration(seconds)}"
         f" at {plan.speed.images_per_second:,.0f} images a second"
     )
+    iterations = plan.total_nimg / recipe.train.batch
+    if iterations < SHORT_RUN:
+        lines.append(f"        {iterations:.0f} iterations show little but noise: pictures come after a thousand or so")
     run = 3 * 4 * 2 * sum(parameters.values()) + 4 * sum(parameters.values())
     cache = cache_bytes(plan.num_images, recipe.data.resolution, plan.channels)
     memory = size_of(peak_memory(plan.engine.device))
-    lines.append(f"space   {memory} of memory; disk: {size_of(cache)} of decoded images, {size_of(run)} for the run")
+    kept = "in memory" if recipe.data.cache == OFF else "on disk"
+    images = f"{size_of(cache)} {kept} for the images"
+    lines.append(f"space   {memory} of memory, {size_of(run)} on disk for the run, {images}")
     return lines
 
 
@@ -290,15 +342,6 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def size_of(num_bytes: float) -> str:
-    """Bytes as a person says them."""
-    for unit in ("B", "kB", "MB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.0f} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.1f} GB"
-
-
 def short(value: float) -> str:
     """A number with three digits at least, none of them behind the point from 100 on."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
@@ -317,7 +360,7 @@ def duration(seconds: float) -> str:
 
 def run_folder(runs: Path, recipe: Recipe) -> Path:
     """A new folder, made here so that no other run takes it: runs/DATA-RECIPE, or with a number."""
-    data = re.sub(r"[^\w.-]+", "_", Path(recipe.data.source).stem) or "data"
+    data = "private" if recipe.data.private else re.sub(r"[^\w.-]+", "_", Path(recipe.data.source).stem) or "data"
     name = f"{data}-{recipe.name}"
     for path in (runs / name, *(runs / f"{name}-{i}" for i in range(2, 10_000))):
         with contextlib.suppress(FileExistsError):

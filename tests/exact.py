@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from gannet.training.build import build_training, completed
 from gannet.training.ema import EMA
 from gannet.training.engine import Engine
 from gannet.training.loop import Training
+from gannet.training.ranks import ALONE, Ranks
 
 BATCH = 4
 SMALL = {"data.resolution": 16, "train.batch": BATCH, "G.z_dim": 5, "G.width": 4, "D.width": 4}
@@ -25,16 +27,16 @@ DENSE = {
 }
 
 
-def tiny(settings: dict[str, Any], classes: tuple[str, ...] = ()) -> Training:
+def tiny(settings: dict[str, Any], classes: tuple[str, ...] = (), ranks: Ranks = ALONE) -> Training:
     small = completed(overridden(recipe("dcgan"), settings))
-    return build_training(small, random_dataset(small, 3, classes), Engine(torch.device("cpu")))
+    return build_training(small, random_dataset(small, 3, classes), Engine(torch.device("cpu"), ranks=ranks))
 
 
 class DoubleLoader(Loader):
     """The same numbers in float64."""
 
-    def reals(self, start: int, num: int) -> tuple[Tensor, Tensor]:
-        x, c = super().reals(start, num)
+    def at(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+        x, c = super().at(chosen)
         return x.double(), c.double()
 
     def noise(self, start: int, num: int, stream: Stream = Stream.TRAIN) -> Tensor:

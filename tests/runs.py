@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import gannet.api as api
+import gannet.sessions as sessions
 from gannet.training.pictures import read_stats
+from gannet.training.ranks import Ranks
 
 BATCH = 4
 TINY: dict[str, Any] = {
@@ -53,11 +55,11 @@ class Stop:
 @contextmanager
 def stopped(after: int, killed: bool = False) -> Iterator[None]:
     @contextmanager
-    def signals() -> Iterator[Stop]:
+    def signals(ranks: Ranks) -> Iterator[Stop]:
         yield Stop(after, killed)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "stop_signals", signals)
+        patch.setattr(sessions, "stop_signals", signals)
         yield
 
 
@@ -80,7 +82,7 @@ def contents(run: Path) -> dict[str, Any]:
     kept = [name for name in files(run) if name.startswith(("generator", "discriminator", "samples/real"))]
     grids = [name for name in files(run) if name.startswith("samples/kimg")]
     return {
-        "state": flat({k: v for k, v in state.items() if k not in ("stats_bytes", "seconds")}),
+        "state": flat({k: v for k, v in state.items() if k != "extra"}),
         "lines": lines,
         "files": {name: (run / name).read_bytes() for name in kept},
         "grids": {name: (run / name).read_bytes() for name in grids},

@@ -44,5 +44,5 @@ run = gannet.train('shapes', recipe='dcgan-shapes', kimg=100000, run='run', sett
 """
     book = notebook(train, "print(run.finished, len(list(run.path.glob('checkpoints/*.pt'))))")
     NotebookClient(book, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    assert book.cells[1].outputs[0]["text"].split() == ["False", "1"]
+    assert book.cells[1].outputs[0]["text"].split() == ["False", "2"]
     assert (tmp_path / "run" / "generator" / "model.safetensors").exists()

@@ -10,3 +10,12 @@ SOURCES = Table(
     ("fashion-mnist", "gannet.data.downloads:fashion_mnist"),
     ("cifar10", "gannet.data.downloads:cifar10"),
 )
+
+SHARDS = Table("kind of shard", (".tar", "gannet.data.shards:Tar"), (".parquet", "gannet.data.hf:parquet"))
+
+FETCHED = Table(
+    "thing to fetch",
+    ("mnist", "gannet.data.downloads:fetch_mnist"),
+    ("fashion-mnist", "gannet.data.downloads:fetch_fashion_mnist"),
+    ("cifar10", "gannet.data.downloads:fetch_cifar10"),
+)

@@ -52,17 +52,21 @@ class Loader:
 
     def reals(self, start: int, num: int) -> tuple[Tensor, Tensor]:
         """Reals number `start` to `start + num` of the run, flipped and jittered, and their labels."""
-        chosen = order(self.seed, start, num, len(self.dataset.images), self.settings.replacement)
-        if self.images is not None:
-            x = self.images[torch.from_numpy(chosen).to(self.device, non_blocking=True)]
-        else:
-            x = torch.from_numpy(self.dataset.images[chosen]).to(self.device, non_blocking=True)
-        x = to_float(x).contiguous(memory_format=torch.channels_last)
+        x, c = self.at(order(self.seed, start, num, len(self.dataset.images), self.settings.replacement))
         if self.settings.flip or self.settings.jitter:
             u = torch.from_numpy(uniform(self.seed, Stream.REALS, start, num, 4)).float()
             mirrored, *factors = u.to(self.device, non_blocking=True)[:, :, None, None, None].unbind(1)
             x = torch.where(mirrored < 0.5, x.flip(3), x) if self.settings.flip else x
             x = jitter(x, self.settings.jitter, *factors) if self.settings.jitter else x
+        return x, c
+
+    def at(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The images of these indices, as they are, and their labels."""
+        if self.images is not None:
+            x = self.images[torch.from_numpy(chosen).to(self.device, non_blocking=True)]
+        else:
+            x = torch.from_numpy(self.dataset.images[chosen]).to(self.device, non_blocking=True)
+        x = to_float(x).contiguous(memory_format=torch.channels_last)
         return x, self.one_hot(self.dataset.labels[chosen])
 
     def noise(self, start: int, num: int, stream: Stream = Stream.TRAIN) -> Tensor:
@@ -81,10 +85,10 @@ class Loader:
 
 
 class Draw:
-    """The batches of one micro-batch of one iteration; each draw is a fresh one.
+    """One share of the batches of one iteration; each draw is a fresh one.
 
     `cur_nimg` reals and `num_z` noises came before this iteration; each draw of the iteration takes
-    `batch` more, of which this micro-batch has its share.
+    `batch` more, of which this share is `size`.
     """
 
     def __init__(
@@ -94,12 +98,12 @@ class Draw:
         cur_nimg: int,
         num_z: int,
         batch: int,
-        micro: int,
+        share: int,
         size: int,
     ):
         self.loader, self.reseed, self.batch, self.size = loader, reseed, batch, size
         self.next_real, self.next_z = cur_nimg, num_z
-        self.offset = micro * size
+        self.offset = share * size
 
     def __call__(self) -> Batch:
         x, c, z = self.take(lambda: self.loader.reals(self.next_real + self.offset, self.size))

@@ -6,27 +6,29 @@ import json
 import os
 import shutil
 import sys
-import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from gannet.config import Data
 from gannet.data.decode import is_wide, to_array
+from gannet.data.entries import remove_stale
 from gannet.data.held_out import held_out
 from gannet.data.levels import levels
 from gannet.data.pool import Progress, each
-from gannet.data.sources import Source
+from gannet.data.slots import DIGESTS, IMAGES, INDEX, LEVELS, LOCK, SLOTS, Slots, SlotsOnDisk, num_noted
+from gannet.data.sources import Source, shown
 from gannet.errors import UserError
+from gannet.files import patiently, size_of, write_text
 
-VERSION = 1  # of what lies in an entry; a change makes all entries new
-BUILDING = ".building-"
-WEEK = 7 * 24 * 3600  # seconds
-BLOCK = 1024  # images moved at once
+VERSION = 2  # of what lies in an entry; a change makes all entries new
+OFF = "off"  # in place of a folder: nothing is written
+LOOK = 0.5  # seconds between two looks at how far another process has come
 PIXEL_SETTINGS = ("resolution", "fit", "filter", "alpha", "range", "held_out")
 
 
@@ -39,6 +41,11 @@ def cache_folder() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "gannet"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gannet"
+
+
+def images_folder(cache: str) -> Path:
+    """Where the entries are: in the folder `cache`, or in the user's where that is empty."""
+    return (Path(cache).expanduser() if cache else cache_folder()) / "images"
 
 
 def cache_bytes(num: int, resolution: int, channels: int) -> int:
@@ -60,12 +67,16 @@ def entry_key(source: Source, settings: Data, channels: int, groups: Sequence[st
 def read_entry(folder: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
     """Images `[N, C, R, R]` and index of an entry, or None where it is missing or damaged."""
     try:
-        index = json.loads((folder / "index.json").read_text("utf-8"))
-        images = np.load(folder / "images.npy", mmap_mode="r")
+        index = json.loads((folder / INDEX).read_text("utf-8"))
+        images = np.load(folder / IMAGES, mmap_mode="r")
         complete = list(images.shape) == index["shape"] and len(index["names"]) == len(images)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
-    return (images, index) if complete else None
+    if not complete:
+        return None
+    with contextlib.suppress(OSError):  # a cache that others have made may be read-only
+        os.utime(folder / INDEX)  # when it was last used
+    return images, index
 
 
 def write_entry(
@@ -76,71 +87,78 @@ def write_entry(
     groups: Sequence[str] | None,
     progress: Progress | None = None,
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Decodes all images into a folder beside `folder`, and then gives it that name.
+    """Decodes all images into `folder`, where index.json comes last and makes the entry whole.
 
-    Where another process was faster, its entry is used. Raises `UserError` when the disk refuses or
-    no image can be read.
+    Goes on where a build that was killed has stopped. Where another process is at it, waits and uses
+    its work. Raises `UserError` when the disk refuses or no image can be read.
     """
-    temporary = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(folder.parent)
-        # What is held out is moved behind the rest, for which both files stand side by side.
-        copies = 2 if settings.held_out else 1
-        _check_space(folder.parent, copies * cache_bytes(len(source), settings.resolution, channels))
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=BUILDING))
-        _build(temporary, source, settings, channels, groups, progress)
-        if folder.exists() and read_entry(folder) is None:
-            shutil.rmtree(folder)
-        if not folder.exists():
-            _rename(temporary, folder)
+        with _only_one(folder, len(source), progress):
+            if entry := read_entry(folder):
+                return entry
+            remove_stale(folder.parent)
+            # What is held out is moved behind the rest, for which both files stand side by side.
+            copies = len(source) * (2 if settings.held_out else 1) - num_noted(folder)
+            _check_space(folder, cache_bytes(copies, settings.resolution, channels))
+            shape = len(source), channels, settings.resolution, settings.resolution
+            with closing(SlotsOnDisk(folder, shape)) as slots:
+                images, index = _build(slots, source, settings, groups, progress)
+            write_text(folder / INDEX, json.dumps(index))
+            for name in (SLOTS, DIGESTS, LEVELS):
+                patiently(lambda: (folder / name).unlink(missing_ok=True))
+            return images, index
     except OSError as error:
         raise UserError(
             f"cannot write the decoded images to {folder.parent}: {error.strerror or error}; "
             "choose another folder with --data.cache"
         ) from error
-    finally:
-        if temporary:
-            shutil.rmtree(temporary, ignore_errors=True)
-    entry = read_entry(folder)
-    if entry is None:
-        raise UserError(f"the decoded images in {folder} cannot be read back: remove that folder and start again")
-    return entry
 
 
-def _sweep(folder: Path) -> None:
-    """Removes what builds that were killed a week ago and longer have left."""
-    for left in folder.glob(f"{BUILDING}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > WEEK:
-                shutil.rmtree(left)
+def decode_in_memory(
+    source: Source, settings: Data, channels: int, groups: Sequence[str] | None, progress: Progress | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """What `write_entry` gives, with nothing written. Raises `UserError` likewise, and where memory is short."""
+    shape = len(source), channels, settings.resolution, settings.resolution
+    return _build(Slots(shape), source, settings, groups, progress)
 
 
-def _rename(temporary: Path, folder: Path) -> None:
+@contextlib.contextmanager
+def _only_one(folder: Path, num: int, progress: Progress | None) -> Iterator[None]:
+    """Waits until no other process builds the entry `folder`, and shows how far that has come.
+
+    The system takes the lock from a process that dies.
+    """
+    lock = FileLock(folder / LOCK)
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=LOOK)
+            break
+        except Timeout:
+            if progress:
+                progress(num_noted(folder), num)
     try:
-        os.rename(temporary, folder)
-    except OSError:
-        if not folder.exists():
-            raise
+        yield
+    finally:
+        lock.release()
 
 
 def _check_space(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise UserError(
-            f"the decoded images need {size / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB left: "
+            f"the decoded images need {size_of(size)} and {folder.parent} has {size_of(free)} left: "
             "choose another folder with --data.cache or a smaller --data.resolution"
         )
 
 
 def _build(
-    folder: Path, source: Source, settings: Data, channels: int, groups: Sequence[str] | None, progress: Progress | None
-) -> None:
-    """Writes images.npy, the training images first, and index.json."""
-    shape = len(source), channels, settings.resolution, settings.resolution
-    digests, failed = _decode(folder / "slots.npy", shape, source, settings, progress)
-    readable = np.array([i for i in range(len(source)) if digests[i]], np.int64)
-    unreadable = [(source.names[i], why) for i, why in failed.items()]
+    slots: Slots, source: Source, settings: Data, groups: Sequence[str] | None, progress: Progress | None
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Images, those to train on first, and index of all that can be read."""
+    failed = _decode(slots, source, settings, progress)
+    readable = np.array([i for i, found in enumerate(slots.digests) if found], np.int64)
+    unreadable = [(shown(source.names[i]), why) for i, why in failed.items()]
     if not len(readable):
         name, why = unreadable[0]
         raise UserError(f"none of the {len(source):,} images can be read: {name} ({why}), ...")
@@ -148,57 +166,42 @@ def _build(
     if settings.held_out:
         # Without groups, images with the same pixels stay together.
         first: dict[bytes, str] = {}
-        units = [groups[i] if groups else first.setdefault(digests[i], source.names[i]) for i in readable]
+        units = [groups[i] if groups else first.setdefault(slots.digests[i], source.names[i]) for i in readable]
         aside = held_out(units, settings.held_out)
+    images = slots.finish(readable[~aside], readable[aside])
     ordered = np.concatenate([readable[~aside], readable[aside]])
-    _reorder(folder, ordered, shape)
     index = {
         "source": source.name,
-        "shape": [len(ordered), *shape[1:]],
+        "shape": list(images.shape),
         "num_train": int((~aside).sum()),
         "names": [source.names[i] for i in ordered],
         "labels": source.labels[ordered].tolist(),
         "unreadable": unreadable,
-        "content": hashlib.sha256(b"".join(digests[i] for i in ordered)).hexdigest(),
+        "content": hashlib.sha256(b"".join(slots.digests[i] for i in ordered)).hexdigest(),
     }
-    (folder / "index.json").write_text(json.dumps(index), "utf-8")
+    return images, index
 
 
-def _decode(
-    path: Path, shape: tuple[int, ...], source: Source, settings: Data, progress: Progress | None
-) -> tuple[list[bytes], dict[int, str]]:
-    """Writes image i to slot i. Returns a hash of each one's pixels, empty where it is unreadable."""
-    slots = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    scale: tuple[float, float] | None = None
+def _decode(slots: Slots, source: Source, settings: Data, progress: Progress | None) -> dict[int, str]:
+    """Fills the slots that are empty. Returns why the images of those that remain so cannot be read."""
+    todo = [i for i, found in enumerate(slots.digests) if not found]
+    filled = len(source) - len(todo)
+    wide: list[int] = []
 
-    def decode(i: int, image: Image.Image) -> bytes:
-        if is_wide(image) and scale is None:
-            return b""
-        slots[i] = to_array(image, settings, shape[1], scale)
-        return hashlib.sha256(slots[i].tobytes()).digest()
+    def decode(i: int, image: Image.Image) -> None:
+        if is_wide(image) and slots.levels is None:
+            wide.append(i)
+        else:
+            slots.put(i, to_array(image, settings, slots.shape[1], slots.levels))
 
-    found, failed = each(source, range(len(source)), decode, progress)
-    digests = [digest or b"" for digest in found]
-    wide = [i for i, digest in enumerate(digests) if not digest and i not in failed]
+    def show(done: int, _: int) -> None:
+        if progress:
+            progress(filled + done, len(source))
+
+    _, failed = each(source, todo, decode, show)
     if wide:
-        scale = levels(source, wide, settings.range, progress) or (0.0, 1.0)
-        found, more = each(source, wide, decode, progress)
+        wide.sort()
+        slots.keep_levels(levels(source, wide, settings.range, progress) or (0.0, 1.0))
+        _, more = each(source, wide, decode, progress)
         failed |= more
-        for i, digest in zip(wide, found, strict=True):
-            digests[i] = digest or b""
-    slots.flush()
-    return digests, dict(sorted(failed.items()))
-
-
-def _reorder(folder: Path, ordered: np.ndarray, shape: tuple[int, ...]) -> None:
-    """slots.npy to images.npy, with the slots in `ordered` alone."""
-    if not np.array_equal(ordered, np.arange(shape[0])):
-        slots = np.load(folder / "slots.npy", mmap_mode="r")
-        images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (len(ordered), *shape[1:]))
-        for start in range(0, len(ordered), BLOCK):
-            images[start : start + BLOCK] = slots[ordered[start : start + BLOCK]]
-        images.flush()
-        del slots, images
-        os.unlink(folder / "slots.npy")
-    else:
-        os.rename(folder / "slots.npy", folder / "images.npy")
+    return dict(sorted(failed.items()))

@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gannet.config import Data
-from gannet.data.cache import cache_folder, entry_key, read_entry, write_entry
+from gannet.data.cache import OFF, decode_in_memory, entry_key, images_folder, read_entry, write_entry
 from gannet.data.held_out import groups
+from gannet.data.names import Names
 from gannet.data.pool import Progress
 from gannet.data.sources import Source
 from gannet.errors import UserError
@@ -20,12 +22,13 @@ class Dataset:
     """Images of one size with their labels; those held out are apart."""
 
     images: np.ndarray
-    """uint8 `[N, C, R, R]`, memory-mapped, premultiplied where C is 4: the images to train on."""
+    """uint8 `[N, C, R, R]`, premultiplied where C is 4: the images to train on. Memory-mapped, unless
+    `cache` is None."""
     labels: np.ndarray
     """int64 `[N]`; zeros without classes."""
     classes: tuple[str, ...]
     """Names of the classes; empty when labels are not asked for."""
-    names: list[str]
+    names: Sequence[str]
     """File name of each of `images`."""
     held_out: np.ndarray
     """uint8 `[M, C, R, R]`: the images set aside; M may be 0."""
@@ -33,12 +36,14 @@ class Dataset:
     """SHA-256 of the decoded pixels, the labels and the split."""
     unreadable: list[tuple[str, str]]
     """Name and reason of each file that was left out."""
-    cache: Path
-    """Folder of the decoded images."""
+    cache: Path | None
+    """Folder of the decoded images; None where they are in memory only."""
 
 
 def prepare(source: Source, settings: Data, channels: int, progress: Progress | None = None) -> Dataset:
     """The images of `source` decoded to `channels` (1, 3 or 4), from the cache where they are known.
+
+    With `settings.cache` "off" they are in memory, and nothing is written.
 
     Raises `UserError` when more than `settings.max_unreadable` of the files cannot be read, when
     labels are asked for and there are no class folders, and for a split that cannot be made.
@@ -48,20 +53,28 @@ def prepare(source: Source, settings: Data, channels: int, progress: Progress | 
             f"data.labels is on, but {source.name} has no classes: put each class's images into a folder of its own"
         )
     units = groups(source.names, settings.group_by) if settings.held_out else None
-    root = Path(settings.cache).expanduser() if settings.cache else cache_folder()
-    folder = root / "images" / entry_key(source, settings, channels, units)
-    images, index = read_entry(folder) or write_entry(folder, source, settings, channels, units, progress)
+    if settings.cache == OFF:
+        folder = None
+        images, index = decode_in_memory(source, settings, channels, units, progress)
+    else:
+        folder = images_folder(settings.cache) / entry_key(source, settings, channels, units)
+        images, index = read_entry(folder) or write_entry(folder, source, settings, channels, units, progress)
     unreadable = [(name, why) for name, why in index["unreadable"]]
     check_unreadable(unreadable, len(source), settings.max_unreadable)
     num = index["num_train"]
-    labels = np.array(index["labels"], np.int64) * settings.labels
-    classes = source.classes if settings.labels else ()
-    facts = [index["content"], num, labels.tolist(), classes]
+    found = np.array(index["labels"], np.int64) * settings.labels
+    # A class without a readable image to train on is none, and the labels have no gap where it was.
+    used = np.unique(found[:num])
+    labels = np.searchsorted(used, found[:num])
+    classes = tuple(source.classes[k] for k in used) if settings.labels else ()
+    if settings.labels and len(classes) < 2:
+        raise UserError(f"{source.name} has images of one class only, {classes[0]}: add --data.no-labels")
+    facts = [index["content"], num, found.tolist(), classes]
     return Dataset(
         images=images[:num],
-        labels=labels[:num],
+        labels=labels,
         classes=classes,
-        names=index["names"][:num],
+        names=Names(index["names"][:num]),
         held_out=images[num:],
         fingerprint=hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
         unreadable=unreadable,

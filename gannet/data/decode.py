@@ -32,7 +32,8 @@ def to_array(image: Image.Image, settings: Data, channels: int, levels: tuple[fl
     else:
         image = opaque(image, "white" if settings.alpha == "white" else "black")
         image = image.convert("L" if channels == 1 else image.mode)
-    pixels = np.asarray(_fitted(image, size, settings.fit, FILTERS[settings.filter]))
+    pad = 255 if settings.alpha == "white" else 0
+    pixels = np.asarray(_fitted(image, size, settings.fit, FILTERS[settings.filter], pad))
     return _to_channels(pixels, channels)
 
 
@@ -96,14 +97,15 @@ def _premultiplied(image: Image.Image, alpha: str) -> Image.Image:
     return Image.frombytes("RGBa", straight.size, premultiply(np.asarray(straight)).tobytes())
 
 
-def _fitted(image: Image.Image, size: int, fit: str, resample: Image.Resampling) -> Image.Image:
+def _fitted(image: Image.Image, size: int, fit: str, resample: Image.Resampling, pad: int) -> Image.Image:
     width, height = image.size
     if fit == "pad":
         scale = min(1.0, size / max(width, height))
         inner = max(1, round(width * scale)), max(1, round(height * scale))
         if inner != image.size:
             image = image.resize(inner, resample)
-        square = Image.new(image.mode, (size, size))
+        bands = len(image.getbands())
+        square = Image.new(image.mode, (size, size), (pad,) * bands if bands > 1 else pad)
         square.paste(image, ((size - inner[0]) // 2, (size - inner[1]) // 2))
         return square
     box = (0, 0, width, height)

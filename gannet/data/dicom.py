@@ -24,15 +24,20 @@ class DicomFile(ImageFile.ImageFile):
     def __init__(self, file: str | Path | IO[bytes]):
         try:
             import pydicom
+            from pydicom.errors import InvalidDicomError
         except ImportError as error:
             raise UserError('DICOM files need pydicom: pip install "gannet-gan[dicom]"') from error
         self._read: Callable[..., Any] = pydicom.dcmread
+        self._invalid = InvalidDicomError
         self._decoded = False
         super().__init__(file)
 
     def _open(self) -> None:
         assert self.fp is not None
-        header = self._read(self.fp, stop_before_pixels=True)
+        try:
+            header = self._read(self.fp, stop_before_pixels=True)
+        except self._invalid as error:  # whose own words advise a programmer
+            raise ValueError("not a DICOM file") from error
         if "Rows" not in header or "Columns" not in header:
             raise ValueError("the DICOM file holds no image")
         self._size = int(header.Columns), int(header.Rows)

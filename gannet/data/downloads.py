@@ -2,14 +2,19 @@
 
 import contextlib
 import io
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from gannet.data import FETCHED
+from gannet.data.pool import Progress
+from gannet.data.shards import load_address
 from gannet.data.sources import Source
-from gannet.errors import UserError
+from gannet.errors import UserError, nearest
 
 
 class Array(Source):
@@ -29,6 +34,51 @@ class Array(Source):
     def key(self, i: int) -> str:
         """The number: the published set does not change."""
         return f"{self.name}|{i}"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What was loaded ahead, the folder in which it lies, and its bytes."""
+
+    name: str
+    folder: Path
+    num_bytes: int
+
+
+def fetch(name: str, cache: Path, progress: Progress | None = None) -> Fetched:
+    """Loads a data set by name, or what is at an address, into `cache`, unless it is there.
+
+    Raises `UserError` when there is no such thing, or it cannot be reached.
+    """
+    if "://" in name:
+        folder = load_address(name, cache, progress)
+    elif name in FETCHED.rows:
+        folder = FETCHED.find(name)(cache)
+    else:
+        raise UserError(
+            f"there is nothing to fetch by the name '{name}'{nearest(name, FETCHED.rows)} (or an address such as "
+            "hf://OWNER/NAME)"
+        )
+    files = [Path(root) / file for root, _, names in os.walk(folder) for file in names]
+    return Fetched(name, folder, sum(file.stat().st_size for file in files))
+
+
+def fetch_mnist(cache: Path) -> Path:
+    """Loads `mnist`; returns its folder."""
+    mnist(cache)
+    return cache / "torchvision" / "MNIST"
+
+
+def fetch_fashion_mnist(cache: Path) -> Path:
+    """Loads `fashion-mnist`; returns its folder."""
+    fashion_mnist(cache)
+    return cache / "torchvision" / "FashionMNIST"
+
+
+def fetch_cifar10(cache: Path) -> Path:
+    """Loads `cifar10`; returns its folder."""
+    cifar10(cache)
+    return cache / "torchvision" / "cifar-10-batches-py"
 
 
 def mnist(cache: Path) -> Source:

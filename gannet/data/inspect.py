@@ -1,6 +1,7 @@
 """A thorough look at a set of images: every pixel, duplicates, and what to do about what is wrong."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,8 +13,8 @@ from gannet.config import Data
 from gannet.data.decode import is_wide, to_array
 from gannet.data.levels import levels
 from gannet.data.pool import Progress, each
-from gannet.data.scan import Header, Look, Scan, evenly, header, look, pixels, summary
-from gannet.data.sources import Source
+from gannet.data.scan import Header, Look, Scan, evenly, header, left_out, look, pixels, summary
+from gannet.data.sources import Source, shown
 from gannet.errors import UserError
 from gannet.images import grid, premultiply
 
@@ -24,6 +25,8 @@ NEAR = 0.08
 BLOCK = 256  # images compared with all others at once
 NEAR_LIMIT = 30_000  # images compared with each other; the work grows with the square
 SMALL_SET = 500
+NAMED = 5  # folders that a note names
+REASONS = 3  # that are told where no image can be read
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,11 @@ class _Seen:
 
 
 def inspect(source: Source, progress: Progress | None = None) -> Inspection:
-    """Decodes every image and compares all with each other."""
+    """Decodes every image and compares all with each other. Raises `UserError` when none can be read."""
     found, failed = each(source, range(len(source)), lambda _, image: _see(image), progress)
     seen = {i: s for i, s in enumerate(found) if s is not None}
+    if not seen:
+        raise _none_readable(source, failed)
     headers = [None if s is None else s.header for s in found]
     facts = summary(source, headers, [s.look for s in seen.values()], failed)
     same: dict[bytes, list[int]] = {}
@@ -67,7 +72,7 @@ def inspect(source: Source, progress: Progress | None = None) -> Inspection:
     single = [group[0] for group in same.values()]
     compared = evenly(single, NEAR_LIMIT)
     near = _near(compared, np.array([seen[i].thumbnail for i in compared]).reshape(-1, SIDE, SIDE, 3))
-    counts = [n for n in facts.classes.values() if n]
+    counts = facts.classes.values()
     imbalance = max(counts, default=1) / min(counts, default=1)
     notes = list(_notes(source, facts, exact, near, imbalance))
     if len(compared) < len(single):
@@ -82,6 +87,13 @@ def inspect(source: Source, progress: Progress | None = None) -> Inspection:
     )
 
 
+def _none_readable(source: Source, failed: dict[int, str]) -> UserError:
+    kinds = Counter(failed.values()).most_common(REASONS)
+    reasons = "; ".join(f"{num:,} for '{why}'" for why, num in kinds)
+    first = shown(source.names[min(failed)])
+    return UserError(f"none of the {len(source):,} files in {source.name} can be read, such as {first}: {reasons}")
+
+
 def contact_sheet(source: Source, num: int = 64) -> Image.Image:
     """Up to `num` images in a grid, evenly spaced over the classes, at their own size up to 128 pixels.
 
@@ -90,10 +102,9 @@ def contact_sheet(source: Source, num: int = 64) -> Image.Image:
     members = [np.flatnonzero(source.labels == k).tolist() for k in range(max(1, len(source.classes)))]
     share = -(-num // len(members))
     chosen = evenly([i for group in members for i in evenly(group, share)], num)
-    heads, _ = each(source, chosen, lambda _, image: (header(image), look(pixels(image)).channels))
-    known = [(i, *head) for i, head in zip(chosen, heads, strict=True) if head is not None]
+    known = _known(source, chosen) or _known(source, range(len(source)))[:num]
     if not known:
-        raise UserError(f"none of {len(chosen)} images of {source.name} can be read: gannet inspect says why")
+        raise UserError(f"none of the {len(source):,} images of {source.name} can be read: gannet inspect says why")
     side = min(128, max(max(head.size) for _, head, _ in known))
     channels = max(c for _, _, c in known)
     wide = [i for i, head, _ in known if head.wide]
@@ -101,6 +112,12 @@ def contact_sheet(source: Source, num: int = 64) -> Image.Image:
     settings = Data(resolution=side, fit="pad")
     tiles, _ = each(source, [i for i, *_ in known], lambda _, image: to_array(image, settings, channels, scale))
     return grid(np.stack([tile for tile in tiles if tile is not None]))
+
+
+def _known(source: Source, indices: Sequence[int]) -> list[tuple[int, Header, int]]:
+    """Number, header and channels of each image that can be read."""
+    heads, _ = each(source, indices, lambda _, image: (header(image), look(pixels(image)).channels))
+    return [(i, *head) for i, head in zip(indices, heads, strict=True) if head is not None]
 
 
 def _see(image: Image.Image) -> _Seen:
@@ -157,13 +174,16 @@ def _notes(
     if readable < SMALL_SET:
         yield f"{readable:,} images are few: a generator may learn them by heart; add more, or use --data.flip."
     if imbalance > 3:
-        counts = [(n, name) for name, n in facts.classes.items() if n]
+        counts = [(n, name) for name, n in facts.classes.items()]
         small, large = min(counts)[1], max(counts)[1]
         yield (f"Class {large} has {imbalance:.1f} times as many images as {small}: small classes come out worse; "
                "add images to them or train on the large ones.")  # fmt: skip
-    blank = [*source.empty, *(name for name, n in facts.classes.items() if not n)]
-    if blank:
-        yield f"Class folders without a readable image: {', '.join(blank)}; fill or remove them."
+    if blank := left_out(source, facts):
+        more = f" and {len(blank) - NAMED:,} more" if len(blank) > NAMED else ""
+        yield f"Folders without a readable image: {', '.join(blank[:NAMED])}{more}; they are no classes."
+    if source.loose:
+        yield (f"{source.loose:,} images lie beside folders that could be classes, so there are no labels: "
+               "move them into the folder of their class, or away.")  # fmt: skip
     if exact:
         yield f"{sum(len(g) - 1 for g in exact):,} images are exact copies of others, and count double: remove them."
     if near:

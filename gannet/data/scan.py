@@ -9,7 +9,7 @@ from PIL import Image
 
 from gannet.data.decode import is_wide, opaque, rgba, upright, wide_values
 from gannet.data.pool import Progress, each
-from gannet.data.sources import Source
+from gannet.data.sources import Source, shown
 
 SAMPLE = 256
 SAMPLE_PIXELS = 256 * 2**20  # fewer images are sampled where they are larger than a megapixel
@@ -51,7 +51,7 @@ class Scan:
     """Smallest, median and largest, in pixels."""
     height: tuple[int, int, int]
     classes: dict[str, int]
-    """Readable images in each class folder; empty when there are none."""
+    """Readable images in each class that has any; empty when there are no class folders."""
     channels: int
     """4 where an image is transparent somewhere, 1 where all are grey (even if stored as RGB), else 3."""
     wide: bool
@@ -61,7 +61,7 @@ class Scan:
     dark_border: bool
     """Nearly all images are black or transparent along their edges."""
     unreadable: list[tuple[str, str]]
-    """Name and reason of each file that cannot be read, among those that were tried."""
+    """Name (as `shown`) and reason of each file that cannot be read, among those that were tried."""
     ignored: int
     """Files that are no images by their extension."""
 
@@ -91,14 +91,19 @@ def summary(
         modes=_counted(h.mode for h in heads),
         width=_spread(sizes[:, 0]),
         height=_spread(sizes[:, 1]),
-        classes={name: int(n) for name, n in zip(source.classes, counts, strict=False)},
+        classes={name: int(n) for name, n in zip(source.classes, counts, strict=False) if n},
         channels=max((look.channels for look in seen), default=3),
         wide=any(h.wide for h in heads),
         pixel_art=bool(seen and small and np.mean([look.art for look in seen]) >= NEARLY_ALL),
         dark_border=bool(seen and np.mean([look.dark_border for look in seen]) >= NEARLY_ALL),
-        unreadable=[(source.names[i], why) for i, why in sorted(failed.items())],
+        unreadable=[(shown(source.names[i]), why) for i, why in sorted(failed.items())],
         ignored=source.ignored,
     )
+
+
+def left_out(source: Source, found: Scan) -> list[str]:
+    """Folders that would be classes and hold no readable image."""
+    return [*source.empty, *(name for name in source.classes if name not in found.classes)]
 
 
 def header(image: Image.Image) -> Header:

@@ -3,10 +3,13 @@
 import io
 import os
 import re
+import struct
 import threading
+import unicodedata
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +18,7 @@ from PIL import Image
 
 from gannet.data import SOURCES
 from gannet.data.dicom import DicomFile
+from gannet.data.names import Names
 from gannet.errors import UserError, nearest
 
 # Formats that are pictures. The rest of what Pillow knows is left out because it hands the file to
@@ -24,7 +28,11 @@ FORMATS = (
     *("PCX", "DCX", "SGI", "SUN", "XBM", "XPM", "MSP", "QOI", "DDS", "PSD", "FITS", "IM", "SPIDER"),
 )
 DICOM = (".dcm", ".dicom")
-MAX_BYTES = 2**30  # of one file in a zip, which could otherwise unpack to more than the memory
+MAX_BYTES = 2**29  # of one file in a zip: twice the largest RGB image that Pillow opens, unpacked
+ARCHIVES = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst")
+BAD_ZIP = (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, struct.error)
+INVISIBLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories of control, surrogate, line and paragraph
+DIRECTION = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 class Source(ABC):
@@ -32,16 +40,18 @@ class Source(ABC):
 
     name: str
     """Short name, for display and for the run folder."""
-    names: list[str]
+    names: Sequence[str]
     """Relative file names with `/`, in natural order; `circle/00012` for drawn sets."""
     classes: tuple[str, ...] = ()
-    """Names of the class folders in natural order; empty when there are none."""
+    """Names of the class folders in natural order, as `shown`; empty when there are none."""
     labels: np.ndarray
     """int64 `[N]`, indices into `classes`; zeros when there are none."""
     ignored: int = 0
     """Files that are no images by their extension."""
     empty: tuple[str, ...] = ()
-    """Class folders without a single image."""
+    """Folders without a single image, beside those that hold all images or are classes."""
+    loose: int = 0
+    """Images beside what would be class folders, for which there are no classes."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -57,12 +67,14 @@ class Source(ABC):
 
 class _Files(Source):
     def _set_names(self, names: list[str], folders: Iterable[str]) -> None:
-        self.names = names
+        self.names = Names(names)
         self.classes, self.labels, depth = class_folders(names)
-        if self.classes:
-            found = {tuple(name.split("/")[:depth]) for name in names}
-            inside = {tuple(folder.split("/")[:depth]) for folder in folders if folder.count("/") >= depth - 1}
-            self.empty = tuple(sorted((parts[-1] for parts in inside - found), key=natural))
+        loose = sum(name.count("/") <= depth for name in names)
+        self.loose = loose if loose < len(names) else 0
+        levels = range(1, depth + bool(self.classes) + 1)
+        filled = {""} | {"/".join(name.split("/")[:k]) for name in names for k in levels}
+        empty = {f for f in folders if f.count("/") < len(levels) and f not in filled and _parent(f) in filled}
+        self.empty = tuple(shown(folder.rpartition("/")[2]) for folder in sorted(empty, key=natural))
 
 
 class Folder(_Files):
@@ -71,12 +83,18 @@ class Folder(_Files):
     def __init__(self, path: Path):
         self.path = path
         self._real = os.path.realpath(path)
-        self.name = os.path.basename(os.path.abspath(path)) or "data"
+        self.name = shown(os.path.basename(os.path.abspath(path))) or "data"
         folders: list[str] = []
         names: list[str] = []
         others: list[str] = []
-        for name in _walk(path, folders):
+        closed: list[str] = []
+        for name in _walk(path, folders, closed):
             (names if is_image(name) else others).append(name)
+        if closed:
+            raise UserError(
+                f"{len(closed):,} of {len(folders) + 1:,} folders in {shown(path)} cannot be read, "
+                f"such as {closed[0]}: make them readable, or move them away"
+            )
         self.ignored = len(others)
         if not names:
             raise _no_images(path, others)
@@ -87,7 +105,7 @@ class Folder(_Files):
         path = self.path / self.names[i]
         if not path.stat().st_size:
             raise ValueError("the file is empty")
-        return _open(path, path.suffix)
+        return open_image(path, path.suffix)
 
     def key(self, i: int) -> str:
         """Path, size and time of the file."""
@@ -104,32 +122,36 @@ class Zip(_Files):
 
     def __init__(self, path: Path):
         self.path = path
-        self.name = path.stem
+        self.name = shown(path.stem)
         try:
             self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile, ValueError) as error:
-            raise UserError(f"cannot read {path} as a zip: {error}") from error
+        except BAD_ZIP as error:
+            raise UserError(f"cannot read {shown(path)} as a zip: {error}; make or copy it again") from error
         self._lock = threading.Lock()
         members = {_tidy(info.filename): info for info in self._zip.infolist()}
-        members = {name: info for name, info in members.items() if not any(map(is_hidden, name.split("/")))}
+        members = {name: info for name, info in members.items() if name and not any(map(is_hidden, name.split("/")))}
         files = [name for name, info in members.items() if not info.is_dir()]
         names = sorted(filter(is_image, files), key=natural)
         self.ignored = len(files) - len(names)
         if not names:
             raise _no_images(path, [name for name in files if not is_image(name)])
         self._members = [members[name] for name in names]
-        if any(info.flag_bits & 1 for info in self._members):
-            raise UserError(f"{path} is encrypted: unpack it with its password and give the folder instead")
+        if locked := sum(info.flag_bits & 1 for info in self._members):
+            raise UserError(
+                f"{locked:,} of {len(names):,} images in {shown(path)} are encrypted: unpack it with its password "
+                "and give the folder instead"
+            )
         self._set_names(names, [name for name, info in members.items() if info.is_dir()])
 
     def open(self, i: int) -> Image.Image:
         """The image, its compressed bytes in memory."""
         info = self._members[i]
         if not 0 < info.file_size <= MAX_BYTES:
-            raise ValueError("the file is larger than 1 GiB" if info.file_size else "the file is empty")
-        with self._lock:
-            data = self._zip.read(info)
-        return _open(io.BytesIO(data), Path(self.names[i]).suffix)
+            raise ValueError("the file is larger than 512 MiB" if info.file_size else "the file is empty")
+        # As many bytes as the zip says and no more, whatever they unpack to.
+        with self._lock, self._zip.open(info) as file:
+            data = file.read(info.file_size)
+        return open_image(io.BytesIO(data), Path(self.names[i]).suffix)
 
     def key(self, i: int) -> str:
         """Name, checksum and size of the file."""
@@ -138,28 +160,41 @@ class Zip(_Files):
 
 
 def open_source(name: str, cache: Path) -> Source:
-    """The images that `name` stands for: a data set, else a folder, else a zip.
+    """The images that `name` stands for: a data set, an address, shards, else a folder, else a zip.
 
     Downloads go to `cache`. A folder that has the name of a data set is meant by `./name`. Raises
     `UserError` when there is no such thing, or no image in it.
     """
     if name in SOURCES.rows:
         return SOURCES.find(name)(cache)
-    path = Path(name).expanduser()
-    if path.is_dir():
+    if not name.strip():
+        raise UserError("the name of the data is empty: name a folder, a zip, or shapes")
+    if any(unicodedata.category(c) == "Cs" for c in name):
+        raise UserError(f"the name '{shown(name)}' is not UTF-8, and no recipe can hold it: rename it")
+    from gannet.data import shards  # which imports this file
+
+    if "://" in name:
+        return shards.open_address(name, cache)
+    if files := shards.shards_at(name):
+        return shards.open_shards(name, files, cache)
+    path = Path(os.path.expanduser(name))
+    if os.path.isdir(path):
         return Folder(path)
-    if path.is_file():
-        if zipfile.is_zipfile(path):
-            return Zip(path)
-        raise UserError(f"{path} is neither a folder nor a zip: give the folder or zip that holds the images")
-    hint = nearest(name, SOURCES.rows)
-    more = "" if "shapes" in hint else " ('shapes' is drawn and needs no files)"
-    raise UserError(f"there is no folder, zip or data set '{name}'{hint}{more}")
+    if os.path.isfile(path):
+        return _open_file(path)
+    raise _missing(name, path)
 
 
-def natural(name: str) -> tuple[list[str | int], str]:
+def natural(name: str) -> tuple[list[str | tuple[int, str]], str]:
     """Sort key by which `10` follows `9`."""
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))], name
+    parts = re.split(r"(\d+)", name)
+    # Longer numbers are larger; int() would refuse those of thousands of digits, which a zip may hold.
+    return [(len(n := part.lstrip("0")), n) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def shown(name: str | Path) -> str:
+    """A name of a file as it can be printed on one line: what has no look of its own as `\\n` or `\\xff`."""
+    return "".join(_escaped(c) if unicodedata.category(c) in INVISIBLE or c in DIRECTION else c for c in str(name))
 
 
 def is_hidden(part: str) -> bool:
@@ -175,24 +210,27 @@ def is_image(name: str) -> bool:
 
 
 def class_folders(names: list[str]) -> tuple[tuple[str, ...], np.ndarray, int]:
-    """Classes, label of each name (int64 `[N]`), and the depth at which the class folders lie.
+    """Classes, label of each name (int64 `[N]`), and the number of folders above the class folders.
 
-    Folders that hold everything else are passed by; below them, each image must lie in one of at
-    least two folders. Otherwise there are no classes, and the labels are zeros.
+    A folder that is the only one beside any loose images is passed by; below it, each image must lie
+    in one of at least two folders, and none be loose. Otherwise there are no classes, and the labels
+    are zeros.
     """
     parts = [name.split("/") for name in names]
     depth = 0
-    while all(len(p) > depth + 1 and p[depth] == parts[0][depth] for p in parts):
+    while len(folders := {p[depth] for p in parts if len(p) > depth + 1}) == 1:
         depth += 1
     if any(len(p) <= depth + 1 for p in parts):
-        return (), np.zeros(len(names), np.int64), 0
-    classes = tuple(sorted({p[depth] for p in parts}, key=natural))
-    numbers = {name: i for i, name in enumerate(classes)}
-    return classes, np.array([numbers[p[depth]] for p in parts], np.int64), depth + 1
+        return (), np.zeros(len(names), np.int64), depth
+    numbers = {name: i for i, name in enumerate(sorted(folders, key=natural))}
+    return tuple(map(shown, numbers)), np.array([numbers[p[depth]] for p in parts], np.int64), depth
 
 
-def _walk(root: Path, folders: list[str]) -> Iterator[str]:
-    """Relative names of all files below `root`; its sub-folders are added to `folders`."""
+def _walk(root: Path, folders: list[str], closed: list[str]) -> Iterator[str]:
+    """Relative names of all files below `root`.
+
+    Its sub-folders are added to `folders`, and those that cannot be read, with the reason, to `closed`.
+    """
     seen: set[str] = set()
     todo = [("", root)]
     while todo:
@@ -205,7 +243,8 @@ def _walk(root: Path, folders: list[str]) -> Iterator[str]:
         try:
             entries = sorted(os.scandir(folder), key=lambda e: e.name, reverse=True)
         except OSError as error:
-            raise UserError(f"cannot read the folder {folder}: {error.strerror or error}") from error
+            closed.append(f"{shown(folder)} ({error.strerror or error})")
+            continue
         for entry in entries:
             if is_hidden(entry.name):
                 continue
@@ -221,7 +260,7 @@ def _tidy(name: str) -> str:
     return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
 
 
-def _open(file: Path | BinaryIO, extension: str) -> Image.Image:
+def open_image(file: Path | BinaryIO, extension: str) -> Image.Image:
     if extension.lower() in DICOM:
         return DicomFile(file)
     Image.init()
@@ -229,5 +268,64 @@ def _open(file: Path | BinaryIO, extension: str) -> Image.Image:
 
 
 def _no_images(path: Path, others: list[str]) -> UserError:
-    found = f"{len(others):,} files of other kinds, such as {sorted(others)[0]}" if others else "no files"
-    return UserError(f"there are no images in {path} ({found}): give a folder or zip of PNG, JPEG or other pictures")
+    found = f"{len(others):,} files of other kinds, such as {shown(min(others))}" if others else "no files"
+    packed = [name for name in others if Path(name).suffix.lower() in ARCHIVES]
+    advice = f"unpack {shown(packed[0])} first" if packed else "give a folder or zip of PNG, JPEG or other pictures"
+    return UserError(f"there are no images in {shown(path)} ({found}): {advice}")
+
+
+def _open_file(path: Path) -> Source:
+    name = shown(path)
+    try:
+        with path.open("rb") as file:
+            packed = zipfile.is_zipfile(file)
+    except OSError as error:
+        raise UserError(f"cannot read {name}: {error.strerror or error}") from error
+    if packed:
+        return Zip(path)
+    if path.suffix.lower() == ".zip":
+        raise UserError(f"{name} is no zip, or one cut off: copy it again, or unpack it and give the folder")
+    if path.suffix.lower() in ARCHIVES:
+        raise UserError(f"{name} is neither a folder nor a zip: unpack it and give the folder")
+    raise UserError(f"{name} is neither a folder nor a zip: give the folder or zip that holds the images")
+
+
+def _missing(name: str, path: Path) -> UserError:
+    """What to say where there is nothing at `path`: the nearest name that there is, where one is near."""
+    if os.path.islink(path):
+        return UserError(f"{shown(path)} is a link to {shown(os.readlink(path))}, which is not there: mend the link")
+    lost, parent = path, path.parent
+    while not os.path.isdir(parent) and parent != parent.parent:
+        lost, parent = parent, parent.parent
+    known = {folder.name.casefold(): str(folder) for folder in _openable(parent)}
+    if path.name == name:
+        known |= {row: row for row in SOURCES.rows}
+    close = get_close_matches(lost.name.casefold(), known, n=1, cutoff=0.5)
+    if close:
+        hint = f"; did you mean '{shown(known[close[0]])}'?"
+    elif path.name == name:
+        hint = nearest(name, SOURCES.rows)
+    else:
+        hint = f": look into {shown(parent)} for its name"
+    more = "" if "shapes" in hint else " ('shapes' is drawn and needs no files)"
+    return UserError(f"there is no folder, zip or data set '{shown(name)}'{hint}{more}")
+
+
+def _openable(folder: Path) -> list[Path]:
+    """The folders and zips in a folder; none where it cannot be read."""
+    try:
+        entries = [folder / entry.name for entry in os.scandir(folder) if not is_hidden(entry.name)]
+    except OSError:
+        return []
+    return [path for path in entries if path.suffix.lower() == ".zip" or os.path.isdir(path)]
+
+
+def _parent(folder: str) -> str:
+    return folder.rpartition("/")[0]
+
+
+def _escaped(character: str) -> str:
+    # Python holds a byte that is no UTF-8 as a surrogate, U+DC80 to U+DCFF.
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

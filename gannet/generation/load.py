@@ -105,7 +105,7 @@ class Generator:
         """The D beside this generator. Raises `UserError` when the run has none."""
         folder = self.folder.parent / "discriminator"
         if not folder.exists():
-            raise UserError(f"{self.folder.parent} has no discriminator to rate images: leave --min-realness out")
+            raise UserError(f"{folder} is not there, so nothing can rate the images: leave --min-realness out")
         network, config = load_network(folder, DISCRIMINATORS)
         return Discriminator(network.to(self.device), bool(config.get("logit_is_probability")))
 

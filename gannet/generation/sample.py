@@ -11,7 +11,7 @@ from PIL import Image
 from gannet.errors import UserError
 from gannet.files import write_with
 from gannet.generation.load import Generator
-from gannet.images import grid, png, side_by_side, to_pil
+from gannet.images import class_columns, grid, png, side_by_side, to_pil
 
 BATCH = 64
 HOPELESS_AFTER = 2000  # images drawn
@@ -38,8 +38,8 @@ class Drawn:
 
 def samples(
     G: Generator, seed: int, label: int | None, min_realness: float | None
-) -> Iterator[tuple[int, list[Sample]]]:
-    """Batch after batch, without end: how many were drawn so far, and those of the batch that were kept."""
+) -> Iterator[tuple[list[Sample], np.ndarray]]:
+    """Batch after batch, without end: those of the batch that were kept, and the ratings of all `[64]` if asked for."""
     D = G.discriminator() if min_realness is not None else None
     if D and not D.is_classifier:
         raise UserError(
@@ -49,11 +49,10 @@ def samples(
         labels = G.label_numbers(BATCH, label, first)
         c = G.one_hot(labels)
         x = G.images(G.z(seed, first, BATCH), c)
-        kept = range(BATCH)
-        if D and min_realness is not None:
-            kept = np.flatnonzero((D.realness(x, c) >= min_realness).cpu().numpy())
+        ratings = D.realness(x, c).cpu().numpy() if D else np.ones(BATCH)
         images = G.to_uint8(x)
-        yield first + BATCH, [Sample(first + int(i), int(labels[i]), images[i]) for i in kept]
+        kept = np.flatnonzero(ratings >= (min_realness or 0.0))
+        yield [Sample(first + int(i), int(labels[i]), images[i]) for i in kept], ratings
 
 
 def draw(
@@ -75,8 +74,10 @@ def draw(
         raise UserError("--per-class takes every class and --label one: leave one of them out")
     if per_class and not G.classes:
         raise UserError("this generator was trained without labels: leave --per-class out")
-    total, chosen = sum(wanted.values()), []
-    for num_drawn, kept in samples(G, seed, number, min_realness):
+    total, chosen, ratings = sum(wanted.values()), [], np.empty(0)
+    for kept, rated in samples(G, seed, number, min_realness):
+        ratings = np.concatenate([ratings, rated])
+        num_drawn = len(ratings)
         for sample in kept:
             key = sample.label if per_class else -1
             if wanted[key]:
@@ -88,9 +89,10 @@ def draw(
             last = chosen[-1].number + 1
             return chosen, num_drawn if min_realness is not None else last
         if min_realness is not None and num_drawn >= HOPELESS_AFTER and len(chosen) < HOPELESS_RATE * num_drawn:
+            reached = np.sort(ratings)[-min(total, num_drawn)]
             raise UserError(
-                f"D rates only {len(chosen)} of {num_drawn:,} images at {min_realness} or more: ask for less than"
-                f" --min-realness {min_realness}, or train longer"
+                f"D rates only {len(chosen)} of {num_drawn:,} images at {min_realness} or more: {total} of them have"
+                f" --min-realness {int(reached * 100) / 100:g}"
             )
     raise AssertionError("samples never end")
 
@@ -112,8 +114,7 @@ def write_grid(G: Generator, chosen: list[Sample], out: Path, beside_real: bool 
 
     With `beside_real` the run's grid of reals stands at the left. Raises `UserError` where there is none.
     """
-    columns = len(G.classes) if 1 < len(G.classes) <= 16 and len(chosen) % len(G.classes) == 0 else 0
-    picture = grid(np.stack([sample.image for sample in chosen]), columns)
+    picture = grid(np.stack([sample.image for sample in chosen]), class_columns(len(chosen), len(G.classes)))
     if beside_real:
         reals = G.folder.parent / "samples" / "real.png"
         if not reals.exists():

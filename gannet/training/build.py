@@ -17,6 +17,7 @@ from gannet.games import GAMES
 from gannet.losses import OBJECTIVES
 from gannet.networks import DISCRIMINATORS, GENERATORS
 from gannet.parts import Table, settings_of
+from gannet.training.batch_norm import synchronise
 from gannet.training.ema import EMA
 from gannet.training.engine import Engine, reseed
 from gannet.training.loop import Training
@@ -78,6 +79,14 @@ def check_batch_norm(recipe: Recipe, networks: Mapping[str, nn.Module]) -> None:
         )
 
 
+def check_shares(recipe: Recipe, num_ranks: int) -> None:
+    """Raises `UserError` where the batch cannot be cut into equal shares for the ranks."""
+    batch, micro = recipe.train.batch, recipe.train.micro_batch
+    if batch % (num_ranks * (micro or 1)):
+        pieces = f"{num_ranks} ranks" + (f" with {micro} images at once" if micro else "")
+        raise UserError(f"a batch of {batch} cannot be shared equally by {pieces}: choose another --batch")
+
+
 def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code: bool = False) -> Training:
     """Everything that a run moves, at its start. `recipe` is `completed`.
 
@@ -85,6 +94,7 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
     """
     if len(dataset.images) == 0:
         raise UserError("there is no image to train on: all are held out or unreadable")
+    check_shares(recipe, engine.ranks.num)
     networks = build_networks(recipe, dataset.images.shape[1], len(dataset.classes), allow_code)
     networks = {name: engine.place(network).train() for name, network in networks.items()}
     check_batch_norm(recipe, networks)
@@ -100,5 +110,7 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
         optimizers[player] = torch.optim.Adam(parameters, settings.lr, settings.betas, settings.eps, fused=fused)
     half_life = recipe.ema.half_life_kimg
     ema = EMA(networks["G"], half_life) if half_life else None
+    for network in networks.values():
+        synchronise(network, engine.ranks)
     loader = Loader(dataset, recipe.data, recipe.seed, typing.cast(int, networks["G"].z_dim), engine.device)
     return Training(recipe, engine, loader, networks, game, optimizers, ema)

@@ -1,11 +1,13 @@
 """Checkpoints: all that an exact resume needs, written whole, read without running code."""
 
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gannet.errors import UserError
 from gannet.files import write_with
@@ -15,12 +17,16 @@ KEEP = 2
 
 
 def state_of(t: Training) -> dict[str, Any]:
-    """Networks, optimizers, average, statistics under way and counters."""
+    """Networks, optimizers, average, statistics under way (of every rank) and counters.
+
+    With several ranks all of them must call it.
+    """
+    sums = t.engine.ranks.gather(torch.stack(list(t.means.sums.values()))) if t.means.sums else None
     return {
         "networks": {name: network.state_dict() for name, network in t.networks.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in t.optimizers.items()},
         "ema": t.ema.network.state_dict() if t.ema else None,
-        "means": {"sums": t.means.sums, "counts": t.means.counts},
+        "means": {"sums": sums, "counts": t.means.counts},
         "counters": {name: getattr(t, name) for name in t.COUNTERS},
     }
 
@@ -33,33 +39,64 @@ def restore(t: Training, state: dict[str, Any]) -> None:
         optimizer.load_state_dict(state["optimizers"][name])
     if t.ema:
         t.ema.network.load_state_dict(state["ema"])
-    t.means.sums = {name: value.to(t.engine.device) for name, value in state["means"]["sums"].items()}
-    t.means.counts = dict(state["means"]["counts"])
+    restore_means(t, state["means"]["sums"], state["means"]["counts"])
     for name in t.COUNTERS:
         setattr(t, name, state["counters"][name])
 
 
+def restore_means(t: Training, sums: Tensor | None, counts: dict[str, float]) -> None:
+    """Each rank goes on with its own sums, or, where there are now more or fewer, with their mean."""
+    ranks, t.means.counts = t.engine.ranks, dict(counts)
+    if sums is None:
+        t.means.sums = {}
+        return
+    own = sums[ranks.rank] if len(sums) == ranks.num else sums.mean(0)
+    t.means.sums = dict(zip(counts, own.to(t.engine.device).unbind(), strict=True))
+
+
 def save_checkpoint(folder: Path, t: Training, **extra: Any) -> None:
-    """Writes `kimg*.pt` to the folder and removes all but the newest."""
+    """Writes `kimg*.pt` to the folder and removes all but the newest; the first rank alone does."""
+    state = state_of(t)
+    if not t.engine.ranks.first:
+        return
     buffer = io.BytesIO()
-    torch.save({**state_of(t), **extra}, buffer)
+    torch.save({**state, "extra": extra}, buffer)
     write_with(folder / f"kimg{t.cur_nimg / 1000:010.3f}.pt", lambda file: file.write(buffer.getbuffer()))
-    for old in sorted(folder.glob("kimg*.pt"))[:-KEEP]:
+    for old in checkpoints(folder)[KEEP:]:
         old.unlink()
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in the folder, newest first."""
+    return sorted(folder.glob("kimg*.pt"), reverse=True)
 
 
 def restore_newest(t: Training, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Puts the newest checkpoint that can be read back, and returns what else it holds.
 
     A damaged one is named and left out. Empty when there is none: the run starts at 0, where its
-    recipe and seed alone say how it goes. Raises `UserError` when all are damaged.
+    recipe and seed alone say how it goes. The first rank reads, and the others get what it read.
+    Raises `UserError` when all are damaged.
     """
-    files = sorted(folder.glob("kimg*.pt"), reverse=True)
+    ranks = t.engine.ranks
+    data = read_newest(t, folder, say) if ranks.first else b""
+    data = ranks.broadcast(data)
+    if not data:
+        return {}
+    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    restore(t, state)
+    return state["extra"]
+
+
+def read_newest(t: Training, folder: Path, say: Callable[[str], None]) -> bytes:
+    """The newest checkpoint whose bytes are as they were written and that fits the training."""
+    files = checkpoints(folder)
     for file in files:
         try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-            restore(t, state)
-            return {name: state[name] for name in ("stats_bytes", "seconds")}
+            data = file.read_bytes()
+            verify(data)
+            restore(t, torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
+            return data
         except Exception as error:  # whatever a damaged file leads to
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
             say(f"{file} cannot be used and is left out: {reason}")
@@ -67,4 +104,14 @@ def restore_newest(t: Training, folder: Path, say: Callable[[str], None]) -> dic
         raise UserError(
             f"no checkpoint in {folder} can be used: start again with gannet train --recipe {folder.parent}"
         )
-    return {}
+    return b""
+
+
+def verify(data: bytes) -> None:
+    """Raises ValueError where a byte is not as it was written: torch writes checksums and does not read them."""
+    try:
+        damaged = zipfile.ZipFile(io.BytesIO(data)).testzip()
+    except zipfile.BadZipFile as error:
+        raise ValueError("it is cut short or no checkpoint") from error
+    if damaged:
+        raise ValueError(f"its checksum is wrong, at {damaged}")

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import hashlib
+import os
 import platform
 import struct
 from collections.abc import Iterator
@@ -13,16 +14,19 @@ import torch
 from torch import nn
 
 from gannet.errors import UserError
+from gannet.training.ranks import ALONE, Ranks
 
+DEVICES = ("cpu", "cuda", "mps")
 M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1  # glibc's mallopt
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Where a run computes, and in what precision."""
+    """Where a run computes, in what precision, and with which other ranks."""
 
     device: torch.device
     precision: str = "float32"
+    ranks: Ranks = ALONE
 
     def autocast(self) -> AbstractContextManager[object]:
         """Convolutions and products in the run's precision."""
@@ -40,10 +44,17 @@ class Engine:
             torch.mps.synchronize()
 
 
-def find_device(name: str) -> torch.device:
-    """`auto`: CUDA, else MPS, else the CPU. Raises `UserError` for a device that is not here."""
+def find_device(name: str, ranks: Ranks = ALONE) -> torch.device:
+    """`auto`: CUDA, else MPS, else the CPU; each of several ranks gets a GPU of its own.
+
+    Raises `UserError` for a device that is not here.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda" and ranks.num > 1:
+        name = f"cuda:{ranks.local}"
+    if name.partition(":")[0] not in DEVICES:
+        raise UserError(f"there is no device '{name}': choose from auto, {', '.join(DEVICES)}, cuda:1")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
@@ -53,6 +64,22 @@ def find_device(name: str) -> torch.device:
             f"device '{name}' cannot be used here ({reason}); set --device cpu, or see gannet doctor"
         ) from error
     return device
+
+
+def make_deterministic() -> None:
+    """Asks for the same bits from the same numbers, on CUDA as well, where that costs speed."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    torch.use_deterministic_algorithms(True)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether that is what an allocation failed for; on the CPU torch has no error of its own for it."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def halved(num_images: int) -> int:
+    """The largest equal part of so many images that is at most a half; 0 where there is none."""
+    return next((part for part in range(num_images // 2, 0, -1) if num_images % part == 0), 0)
 
 
 def reseed(seed: int, *numbers: int) -> None:

@@ -19,14 +19,14 @@ from gannet.training.ema import EMA
 from gannet.training.engine import Engine, only, reseed
 from gannet.training.statistics import Means
 
-GIVE_UP_AFTER = 10  # iterations in a row that had to be skipped
+GIVE_UP_AFTER = 3  # iterations in a row that had to be skipped
 
 
 @dataclass
 class Training:
     """Everything that moves while a run goes on."""
 
-    COUNTERS: ClassVar = ("iteration", "cur_nimg", "num_z", "num_skipped", "skipped_in_a_row")
+    COUNTERS: ClassVar = ("iteration", "cur_nimg", "num_z", "num_skipped", "skipped_in_a_row", "num_returns", "micro")
 
     recipe: Recipe
     engine: Engine
@@ -41,8 +41,13 @@ class Training:
     num_z: int = 0
     num_skipped: int = 0
     skipped_in_a_row: int = 0
+    num_returns: int = 0
+    """How often the run went back to a checkpoint because it diverged."""
+    micro: int = 0
+    """Images that one rank computes at once."""
 
     def __post_init__(self) -> None:
+        self.micro = self.micro or self.recipe.train.micro_batch or self.recipe.train.batch // self.engine.ranks.num
         self.parameters = {
             player: [p for network in networks for p in network.parameters()]
             for player, networks in self.game.players.items()
@@ -60,15 +65,14 @@ def iterate(t: Training) -> None:
 
     Raises `DivergedError` when too many iterations in a row were not finite.
     """
-    size = t.recipe.train.micro_batch or t.recipe.train.batch
-    num_micro = t.recipe.train.batch // size
-    now = Now(t.iteration, num_micro)
-    draws = [draw_of(t, micro, size) for micro in range(num_micro)]
+    shares = t.engine.ranks.shares(t.recipe.train.batch // t.micro)
+    now = Now(t.iteration, len(shares))
+    draws = [draw_of(t, share) for share in shares]
     before = [b.clone() for b in t.buffers]
     finite: list[Tensor] = []
     for number, turns in enumerate(rounds(t, [t.game.turns(draw, now) for draw in draws])):
-        losses = [accumulate(t, micro_turns, number) for micro_turns in turns]
-        finite += [step(t, micro_turns[0], loss) for micro_turns, loss in zip(turns, losses, strict=True)]
+        losses = [accumulate(t, share_turns, shares, number) for share_turns in turns]
+        finite += [step(t, share_turns[0], loss) for share_turns, loss in zip(turns, losses, strict=True)]
     t.iteration += 1
     num_images = draws[0].next_real - t.cur_nimg
     t.cur_nimg, t.num_z = draws[0].next_real, draws[0].next_z
@@ -77,11 +81,11 @@ def iterate(t: Training) -> None:
         t.ema.update(num_images)
 
 
-def draw_of(t: Training, micro: int, size: int) -> Draw:
+def draw_of(t: Training, share: int) -> Draw:
     def reseed_draw(number: int) -> None:
-        reseed(t.recipe.seed, number, -1, micro)
+        reseed(t.recipe.seed, number, -1, share)
 
-    return Draw(t.loader, reseed_draw, t.cur_nimg, t.num_z, t.recipe.train.batch, micro, size)
+    return Draw(t.loader, reseed_draw, t.cur_nimg, t.num_z, t.recipe.train.batch, share, t.micro)
 
 
 def rounds(t: Training, games: Sequence[Iterator[Turn | tuple[Turn, ...]]]) -> Iterator[list[tuple[Turn, ...]]]:
@@ -98,21 +102,21 @@ def rounds(t: Training, games: Sequence[Iterator[Turn | tuple[Turn, ...]]]) -> I
         yield list(zip(*together, strict=True))
 
 
-def accumulate(t: Training, turns: Sequence[Turn], number: int) -> Tensor:
-    """The gradients of one turn for its learner, over all micro-batches; and its loss."""
+def accumulate(t: Training, turns: Sequence[Turn], shares: Sequence[int], number: int) -> Tensor:
+    """The gradients of one turn for its learner, over this rank's shares of the batch; and its loss."""
     learner = turns[0].learns
-    shares: list[Tensor] = []
+    losses: list[Tensor] = []
     t.optimizers[learner].zero_grad(set_to_none=True)
     with only(learner, t.parameters):
-        for micro, turn in enumerate(turns):
-            reseed(t.recipe.seed, t.num_z, number, micro)
+        for share, turn in zip(shares, turns, strict=True):
+            reseed(t.recipe.seed, t.num_z, number, share)
             with t.engine.autocast():
                 loss = turn.loss()
-            share = torch.stack([term.mean() for term in loss.terms.values()]).sum() / len(turns)
-            share.backward()
-            shares.append(share.detach())
+            part = torch.stack([term.mean() for term in loss.terms.values()]).sum() / len(turns)
+            part.backward()
+            losses.append(part.detach())
             record(t.means, turn, loss, 1 / len(turns))
-    whole = torch.stack(shares).sum()
+    whole = torch.stack(losses).sum()
     t.means.add(f"loss {turns[0].name}", whole)
     return whole
 
@@ -128,9 +132,15 @@ def record(means: Means, turn: Turn, loss: Loss, weight: float) -> None:
 def step(t: Training, turn: Turn, loss: Tensor) -> Tensor:
     """One step of the learner's optimizer, none where loss or gradient is not finite; says which it was.
 
-    A fused optimizer itself looks at `found_inf`, on the device, so nothing waits for it.
+    Gradients are means over the ranks; one that no loss reached is zero. A fused optimizer itself
+    looks at `found_inf`, on the device, so nothing waits for it.
     """
-    gradients = [p.grad for p in t.parameters[turn.learns] if p.grad is not None]
+    parameters = t.parameters[turn.learns]
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    t.engine.ranks.average_([*gradients, loss])
     norm = torch.nn.utils.get_total_norm(gradients)
     t.means.add(f"grad norm {turn.name}", norm)
     finite = torch.isfinite(norm + loss)

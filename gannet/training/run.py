@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 import torch
@@ -16,18 +16,19 @@ from torch import Tensor
 
 from gannet import __version__
 from gannet.config import to_when
-from gannet.errors import DivergedError
+from gannet.errors import DivergedError, UserError
 from gannet.files import write_with
-from gannet.images import grid, png, side_by_side
+from gannet.images import MAX_COLUMNS, class_columns, grid, png, side_by_side
 from gannet.networks.folder import save_network
 from gannet.noise import Stream
-from gannet.training.checkpoint import save_checkpoint
-from gannet.training.engine import kept_memory
+from gannet.training.checkpoint import restore_newest, save_checkpoint
+from gannet.training.engine import halved, kept_memory, out_of_memory
 from gannet.training.loop import Training, play
 from gannet.training.pictures import generate, read_stats, save_curves, save_evolution, save_grid
+from gannet.training.rating import as_rater
 
 SECONDS_BETWEEN_CURVES = 300.0
-MAX_COLUMNS = 16  # of a grid with a column for each class
+MAX_RETURNS = 3  # to a checkpoint, because training diverged
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Listener(Protocol):
 
     def on_tick(self, snapshot: Snapshot) -> None: ...
 
+    def close(self) -> None: ...
+
 
 @dataclass
 class Run:
@@ -61,6 +64,7 @@ class Run:
     curves_at: float = 0.0
 
     def __post_init__(self) -> None:
+        self.first = self.training.engine.ranks.first
         recipe, dataset = self.training.recipe, self.training.loader.dataset
         self.images_per = {
             "iterations": float(self.training.game.num_batches * recipe.train.batch),
@@ -69,20 +73,25 @@ class Run:
         }
         self.samples_when = to_when(recipe.samples.when, self.images_per)
         self.checkpoints_when = to_when(recipe.checkpoints.when, self.images_per)
+        self.shows_reals = not recipe.data.private
         self.num_classes = len(dataset.classes)
-        self.columns = self.num_classes if 1 < self.num_classes <= MAX_COLUMNS else 0
-        self.num_samples = -(-recipe.samples.num // max(self.columns, 1)) * max(self.columns, 1)
+        per_row = self.num_classes if 1 < self.num_classes <= MAX_COLUMNS else 1
+        self.num_samples = -(-recipe.samples.num // per_row) * per_row
+        self.columns = class_columns(self.num_samples, self.num_classes)
 
     def play(self, stop: Callable[[], bool]) -> bool:
-        """Trains to the end, or until `stop()`; saves all either way. True when it came to the end."""
+        """Trains to the end, or until `stop()`; saves all either way. True when it came to the end.
+
+        With several ranks each plays its own, and the first alone writes and speaks.
+        """
         t = self.training
         self.started = time.monotonic() - self.seconds
-        with kept_memory(t.engine.device), (self.path / "stats.jsonl").open("a", encoding="utf-8") as self.stats_file:
-            try:
-                self.play_on(stop)
-            except DivergedError:
+        with kept_memory(t.engine.device), self.stats_opened() as self.stats_file:
+            if t.cur_nimg == 0:
+                self.first_pictures()
                 self.save()
-                raise
+            while (failure := self.play_on(stop)) is not None:
+                self.recover(failure)
             finished = t.cur_nimg >= self.total_nimg
             if finished and t.means.sums:
                 self.write_stats()
@@ -90,33 +99,78 @@ class Run:
             self.last_pictures()
         return finished
 
-    def play_on(self, stop: Callable[[], bool]) -> None:
-        """The iterations, and what is due between them."""
+    def stats_opened(self) -> IO[str]:
+        path = self.path / "stats.jsonl" if self.first else Path(os.devnull)
+        return path.open("a", encoding="utf-8")
+
+    def play_on(self, stop: Callable[[], bool]) -> Exception | None:
+        """The iterations, and what is due between them; returns what `recover` may mend."""
         t = self.training
-        if t.cur_nimg == 0:
-            self.first_pictures()
         sample_at = self.samples_when.next(t.cur_nimg)
         save_at = self.checkpoints_when.next(t.cur_nimg)
-        for cur_nimg in play(t, self.total_nimg):
-            if t.iteration % t.recipe.stats.every == 0:
-                self.write_stats()
-            if cur_nimg >= sample_at and cur_nimg < self.total_nimg:
-                self.tick()
-                sample_at = self.samples_when.next(cur_nimg)
-            if cur_nimg >= save_at and cur_nimg < self.total_nimg:
+        try:
+            for cur_nimg in play(t, self.total_nimg):
+                if t.iteration % t.recipe.stats.every == 0:
+                    self.write_stats()
+                if cur_nimg >= sample_at and cur_nimg < self.total_nimg:
+                    self.tick()
+                    sample_at = self.samples_when.next(cur_nimg)
+                if cur_nimg >= save_at and cur_nimg < self.total_nimg and not t.skipped_in_a_row:
+                    self.save()
+                    save_at = self.checkpoints_when.next(cur_nimg)
+                if t.engine.ranks.any(stop()):
+                    return None
+        except DivergedError as error:
+            return error
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            return error.with_traceback(None)  # it would hold the tensors that fill the memory
+        return None
+
+    def recover(self, failure: Exception) -> None:
+        """Goes back to the newest checkpoint: diverged, at half the rates; out of memory, with fewer images at once.
+
+        Raises the failure where that has been done `MAX_RETURNS` times, and `UserError` where
+        there is no smaller share to compute.
+        """
+        t = self.training
+        at, micro, num_returns, num_skipped = t.cur_nimg / 1000, t.micro, t.num_returns, t.num_skipped
+        groups = [group for optimizer in t.optimizers.values() for group in optimizer.param_groups]
+        rates = [group["lr"] for group in groups]
+        if isinstance(failure, DivergedError):
+            num_returns, rates, what = num_returns + 1, [rate / 2 for rate in rates], "diverged"
+            if num_returns > MAX_RETURNS:
                 self.save()
-                save_at = self.checkpoints_when.next(cur_nimg)
-            if stop():
-                return
+                raise failure
+        else:
+            micro, what = halved(micro), "out of memory"
+            if not micro or t.engine.ranks.num > 1:
+                advice = "lower --data.resolution or the networks' width" if not micro else "set --train.micro-batch"
+                raise UserError(f"the memory of {t.engine.device} does not suffice for {t.micro} images: {advice}")
+        restore_newest(t, self.path / "checkpoints", print)
+        t.num_returns, t.num_skipped, t.micro = num_returns, num_skipped, micro
+        for group, rate in zip((g for o in t.optimizers.values() for g in o.param_groups), rates, strict=True):
+            group["lr"] = rate
+        learning_rates = dict(zip(t.optimizers, rates, strict=True))
+        self.event(what, at_kimg=at, learning_rates=learning_rates, micro_batch=micro, returns=num_returns)
+        if self.first:
+            rates_text = ", ".join(f"{player} {rate:g}" for player, rate in learning_rates.items())
+            back = f"back at {t.cur_nimg / 1000:.1f} kimg"
+            print(f"{what} at {at:.1f} kimg: {back}, learning rates {rates_text}, {micro} images at once")
+        self.save()
 
     def write_stats(self) -> None:
         t = self.training
         seconds = time.monotonic() - self.started
-        means = {name: value if math.isfinite(value) else None for name, value in t.means.flush().items()}
+        means = t.means.flush(t.engine.ranks)
+        if not self.first:
+            return
+        finite = {name: value if math.isfinite(value) else None for name, value in means.items()}
         counters = {"kimg": t.cur_nimg / 1000, "iteration": t.iteration, "seconds": round(seconds, 3)}
         if t.num_skipped:
             counters["skipped"] = t.num_skipped
-        line = {"type": "stats", **counters, **means}
+        line = {"type": "stats", **counters, **finite}
         self.stats_file.write(json.dumps(line) + "\n")
         self.stats_file.flush()
         for listener in self.listeners:
@@ -125,21 +179,26 @@ class Run:
 
     def event(self, what: str, **details: Any) -> None:
         """One line in stats.jsonl about what happened to the run, rather than in it."""
+        if not self.first:
+            return
         with (self.path / "stats.jsonl").open("a", encoding="utf-8") as file:
             line = {"type": "event", "kimg": self.training.cur_nimg / 1000, "event": what, **details}
             file.write(json.dumps(line) + "\n")
 
     def save(self) -> None:
         """A checkpoint, the generator and discriminator as folders, and now and then the curves so far."""
-        os.fsync(self.stats_file.fileno())
-        length = (self.path / "stats.jsonl").stat().st_size
+        length = 0
+        if self.first:
+            os.fsync(self.stats_file.fileno())
+            length = (self.path / "stats.jsonl").stat().st_size
         seconds = time.monotonic() - self.started
-        save_checkpoint(self.path / "checkpoints", self.training, stats_bytes=length, seconds=seconds)
-        for name, network, folder in [
-            ("G", self.training.sampler, "generator"),
-            ("D", self.training.networks["D"], "discriminator"),
-        ]:
-            save_network(self.path / folder, network, self.describe(name))
+        extra = {"stats_bytes": length, "seconds": seconds, "total_nimg": self.total_nimg}
+        save_checkpoint(self.path / "checkpoints", self.training, **extra)
+        rater = as_rater(self.training.networks["D"], self.training.loader)
+        if not self.first:
+            return
+        save_network(self.path / "generator", self.training.sampler, self.describe("G"))
+        save_network(self.path / "discriminator", rater, self.describe("D"))
         if time.monotonic() >= self.curves_at:
             self.draw_curves()
 
@@ -165,16 +224,20 @@ class Run:
         return config | {"logit_is_probability": t.game.objective.classifier}
 
     def first_pictures(self) -> None:
-        reals = self.real_images()
-        save_grid(self.path / "samples" / "real.png", reals, self.columns)
-        z = self.training.loader.noise(0, self.num_samples, Stream.GRID).cpu().numpy()
-        write_with(self.path / "samples" / "z.npy", lambda file: np.save(file, z))
+        if self.first:
+            if self.shows_reals:
+                save_grid(self.path / "samples" / "real.png", self.real_images(), self.columns)
+            z = self.training.loader.noise(0, self.num_samples, Stream.GRID).cpu().numpy()
+            write_with(self.path / "samples" / "z.npy", lambda file: np.save(file, z))
         self.tick()
 
     def last_pictures(self) -> None:
         generated = self.tick()
-        picture = side_by_side(grid(self.real_images(), self.columns), grid(generated, self.columns))
-        write_with(self.path / "samples" / "real_and_generated.png", lambda file: file.write(png(picture)))
+        if not self.first:
+            return
+        if self.shows_reals:
+            picture = side_by_side(grid(self.real_images(), self.columns), grid(generated, self.columns))
+            write_with(self.path / "samples" / "real_and_generated.png", lambda file: file.write(png(picture)))
         save_evolution(self.path / "samples", self.path / "samples" / "evolution.webp")
         self.draw_curves()
 
@@ -182,21 +245,25 @@ class Run:
         """As many reals as a grid has images, one class a column where it has."""
         dataset = self.training.loader.dataset
         if self.columns:
-            rows = self.num_samples // self.columns
             by_class = np.argsort(dataset.labels, kind="stable")
-            starts = np.searchsorted(dataset.labels[by_class], np.arange(self.columns + 1))
-            sizes = np.maximum(np.diff(starts), 1)
-            chosen = by_class[(starts[:-1] + np.arange(rows)[:, None] % sizes).ravel() % len(by_class)]
+            starts = np.searchsorted(dataset.labels[by_class], np.arange(self.num_classes + 1))
+            turn, label = np.divmod(np.arange(self.num_samples), self.num_classes)
+            chosen = by_class[(starts[label] + turn % np.maximum(np.diff(starts), 1)[label]) % len(by_class)]
         else:
             chosen = np.unique(np.linspace(0, len(dataset.images) - 1, self.num_samples).round().astype(int))
         return dataset.images[chosen]
 
     def tick(self) -> np.ndarray:
-        """Writes the grid of the moment and tells the listeners."""
+        """Writes the grid of the moment and tells the listeners.
+
+        Every rank draws it, since batch norm in `train` mode waits for all of them.
+        """
         t = self.training
         z, c = self.grid_noise()
         with t.engine.autocast():
             images = generate(t.sampler, z, c, t.recipe.samples.mode)
+        if not self.first:
+            return images
         path = self.path / "samples" / f"kimg{t.cur_nimg / 1000:010.3f}.png"
         save_grid(path, images, self.columns)
         for listener in self.listeners:

@@ -13,6 +13,8 @@
 import torch
 from torch import Tensor
 
+from gannet.training.ranks import ALONE, Ranks
+
 
 class Means:
     """Running means of named values; nothing is read from the device until `flush`."""
@@ -27,11 +29,12 @@ class Means:
         self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.counts[name] = self.counts.get(name, 0.0) + weight
 
-    def flush(self) -> dict[str, float]:
-        """The means since the last flush, in the order in which the names first came."""
+    def flush(self, ranks: Ranks = ALONE) -> dict[str, float]:
+        """The means since the last flush, over all ranks, in the order in which the names first came."""
         if not self.sums:
             return {}
-        values = torch.stack(list(self.sums.values())).tolist()
-        means = {name: value / self.counts[name] for name, value in zip(self.sums, values, strict=True)}
+        values = torch.stack(list(self.sums.values()))
+        ranks.average_([values])
+        means = {name: value / self.counts[name] for name, value in zip(self.sums, values.tolist(), strict=True)}
         self.sums, self.counts = {}, {}
         return means

@@ -150,6 +150,16 @@ def test_pad_shrinks_the_longer_side_and_leaves_small_images_at_their_size() -> 
     assert clear[:, 1, 1].tolist() == [255, 0, 0, 255]
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "F"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pad_is_white_where_transparency_is(mode: str, channels: int) -> None:
+    settings = replace(DATA, fit="pad", alpha="white")
+    image = Image.new(mode, (2, 4), 0 if mode in "LF" else (0, 0, 0, 255)[: len(mode)])
+    array = to_array(image, settings, channels, (0, 1))
+    assert (array[:, :, [0, 3]] == 255).all()
+    assert (array[:3, :, 1:3] == 0).all()
+
+
 def test_stretch_keeps_both_ends() -> None:
     columns = np.array([0] * 4 + [255] * 4, np.uint8)[None].repeat(4, 0)
     array = to_array(reopened(picture(columns)), replace(DATA, fit="stretch", filter="nearest"), 1, None)

@@ -107,6 +107,25 @@ def test_contact_sheet_of_wide_and_transparent_images(tmp_path: Path) -> None:
         contact_sheet(Folder(tmp_path / "bad"))
 
 
+def test_contact_sheet_looks_further_where_all_chosen_are_bad(tmp_path: Path) -> None:
+    for i in range(5):
+        noise(i).save(tmp_path / f"{i}.png")
+    for i in (0, 2, 4):
+        (tmp_path / f"{i}.png").write_bytes(b"")
+    assert contact_sheet(Folder(tmp_path), 3).size  # of five, the first, third and last are chosen
+
+
+def test_nothing_to_read_is_one_line_with_all_reasons(tmp_path: Path) -> None:
+    for name, content in (("a\n.png", b"x"), ("b.png", b""), ("c.png", b"x")):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        inspect(Folder(tmp_path))
+    assert str(caught.value) == (
+        f"none of the 3 files in {tmp_path.name} can be read, such as a\\n.png: "
+        "2 for 'not an image of a known kind'; 1 for 'the file is empty'"
+    )
+
+
 def test_digits_are_no_duplicates_and_it_is_quick() -> None:
     if not (REAL / "mnist5k.zip").exists():
         pytest.skip("shared/data is not on this machine")

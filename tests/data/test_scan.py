@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from gannet.data.scan import evenly, scan
+from gannet.data.scan import evenly, left_out, scan
 from gannet.data.sources import Folder, open_source
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -65,6 +65,11 @@ def test_classes_count_what_can_be_read(tmp_path: Path) -> None:
         Image.new("L", (4, 4)).save(tmp_path / name)
     (tmp_path / "b/2.png").write_bytes(b"")
     assert scan(Folder(tmp_path)).classes == {"a": 2, "b": 1}
+    (tmp_path / "b/1.png").write_bytes(b"")
+    (tmp_path / "c").mkdir()
+    found = scan(source := Folder(tmp_path))
+    assert found.classes == {"a": 2}
+    assert left_out(source, found) == ["c", "b"]
 
 
 def test_nothing_readable_is_no_error(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gannet.data import SOURCES
 from gannet.data.shapes import NUM
-from gannet.data.sources import Folder, Zip, class_folders, natural, open_source
+from gannet.data.sources import Folder, Zip, class_folders, natural, open_source, shown
 from gannet.errors import UserError
 
 
@@ -70,6 +70,23 @@ def test_no_classes_unless_all_images_lie_in_two_folders(names: list[str]) -> No
     assert not labels.any()
 
 
+@pytest.mark.parametrize(
+    ("names", "loose"),
+    [
+        (["a/1.png", "b/2.png", "3.png"], 1),
+        (["top/a/1.png", "top/b/2.png", "top/3.png", "top/4.png"], 2),
+        (["top/a/1.png", "top/b/2.png", "3.png"], 1),
+        (["a/1.png", "2.png"], 0),
+        (["1.png", "2.png"], 0),
+        (["a/1.png", "b/2.png"], 0),
+    ],
+)
+def test_images_beside_class_folders_are_loose(tmp_path: Path, names: list[str], loose: int) -> None:
+    for name in names:
+        save(tmp_path / name)
+    assert Folder(tmp_path).loose == Zip(zipped(tmp_path, tmp_path.with_suffix(".zip"))).loose == loose
+
+
 def test_labels_come_from_the_first_level_only() -> None:
     classes, labels, _ = class_folders(["cat/a/1.png", "cat/b/2.png", "dog/3.png"])
     assert classes == ("cat", "dog")
@@ -80,8 +97,11 @@ def test_empty_class_folders_are_known(tmp_path: Path) -> None:
     save(tmp_path / "top/a/1.png")
     save(tmp_path / "top/b/deep/1.png")
     (tmp_path / "top/c").mkdir()
-    assert Folder(tmp_path).empty == ("c",)
-    assert Zip(zipped(tmp_path, tmp_path / "z.zip")).empty == ("c",)
+    (tmp_path / "top/c/raw").mkdir()  # part of what is told already
+    (tmp_path / "top/a/raw").mkdir()
+    (tmp_path / "test").mkdir()
+    assert Folder(tmp_path).empty == ("test", "c")
+    assert Zip(zipped(tmp_path, tmp_path / "z.zip")).empty == ("test", "c")
 
 
 def test_zip_equals_the_folder_that_it_was_made_of(tmp_path: Path) -> None:
@@ -132,8 +152,8 @@ def test_keys_change_with_the_file(tmp_path: Path) -> None:
         ("qqqq", "choose from: .*shapes"),
         ("empty", "no images in .*empty.*no files"),
         ("texts", "no images in .*texts.*1 files of other kinds, such as a.heic"),
-        ("a.tar", "neither a folder nor a zip"),
-        ("bad.zip", "cannot read .*bad.zip as a zip|neither a folder nor a zip"),
+        ("a.tar", "neither a folder nor a zip: unpack it"),
+        ("bad.zip", "bad.zip is no zip, or one cut off"),
     ],
 )
 def test_what_cannot_be_opened_is_one_line(
@@ -159,7 +179,13 @@ def test_postscript_is_never_run(tmp_path: Path) -> None:
         source.open(0)
 
 
+def test_names_are_shown_on_one_line() -> None:
+    assert shown(os.fsdecode(b"a b\n\xff\xc3\xa9")) == "a b\\n\\xff\N{LATIN SMALL LETTER E WITH ACUTE}"
+    assert shown("\N{RIGHT-TO-LEFT OVERRIDE}gnp.exe") == "\\u202egnp.exe"
+
+
 def test_natural_order() -> None:
+    assert sorted(["9" * 5000, "1" + "0" * 5000, "8"], key=natural) == ["8", "9" * 5000, "1" + "0" * 5000]
     assert sorted(["a10", "a9", "b", "a", "10", "9", "09"], key=natural) == ["09", "9", "10", "a", "a9", "a10", "b"]
 
 

@@ -254,13 +254,13 @@ def test_weights_that_are_not_finite_do_not_pass_into_buffers() -> None:
     assert all(torch.isfinite(v).all() for n in ("G", "D") for v in state(t, n).values())
 
 
-def test_ten_refused_iterations_in_a_row_end_the_run() -> None:
+def test_three_refused_iterations_in_a_row_are_a_divergence() -> None:
     t = tiny(DENSE)
-    spoil(t, "D loss", {*range(1, 10), *range(11, 30)})
-    with pytest.raises(DivergedError, match=r"10 iterations in a row .* not finite") as caught:
+    spoil(t, "D loss", {1, 2, *range(4, 30)})
+    with pytest.raises(DivergedError, match=r"3 iterations in a row .* not finite") as caught:
         for _ in play(t, 10**6):
             pass
-    assert (t.iteration, t.num_skipped, caught.value.status) == (21, 9 + GIVE_UP_AFTER, 3)
+    assert (t.iteration, t.num_skipped, caught.value.status) == (7, 2 + GIVE_UP_AFTER, 3)
     assert "\n" not in str(caught.value) and isinstance(caught.value, UserError)
 
 
@@ -364,7 +364,7 @@ def test_the_seed_decides_the_first_weights() -> None:
     assert not same(one, other)
 
 
-@pytest.mark.parametrize("name", ["nonsense", "cuda:99", "cpu:x"])
+@pytest.mark.parametrize("name", ["cuda:99", "cpu:x"])
 def test_a_device_that_is_not_here_is_one_line(name: str) -> None:
     with pytest.raises(UserError, match="cannot be used here") as caught:
         find_device(name)

@@ -1,5 +1,4 @@
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,10 +11,9 @@ from PIL import Image
 from runs import BATCH, TINY, files, newest_checkpoint, train
 
 import gannet.api as api
+import gannet.sessions as sessions
 from gannet.config import read_recipe
 from gannet.errors import UserError
-from gannet.training.build import build_training
-from gannet.training.loop import Training
 from gannet.training.pictures import generate, read_stats, save_curves
 from gannet.training.run import Run
 
@@ -194,24 +192,6 @@ def test_grey_and_transparent_pictures_train(pictures: Pictures, tmp_path: Path,
     assert api.load(made).sample(2).shape == (2, channels, 16, 16)
 
 
-def test_a_diverged_run_says_so(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def spoiled(*args: Any) -> Training:
-        training = build_training(*args)
-        objective: Any = training.game.objective
-        objective.g = lambda logits: logits * (1 if training.iteration < 4 else math.inf)
-        return training
-
-    monkeypatch.setattr(api, "build_training", spoiled)
-    with pytest.raises(UserError, match="training diverged") as caught:
-        train(pictures(), tmp_path / "run", {**TINY, "train.length": "60 iterations"})
-    assert caught.value.status == 3
-    lines = read_stats(tmp_path / "run" / "stats.jsonl")
-    assert [line.get("skipped", 0) for line in lines] == [0] * 4 + list(range(1, 10))
-    assert [line["loss G"] is None for line in lines] == [False] * 4 + [True] * 9
-    assert newest_checkpoint(tmp_path / "run")["counters"]["num_skipped"] == 10
-    assert (tmp_path / "run" / "generator" / "model.safetensors").exists()
-
-
 def test_generating_leaves_the_network_as_it_was() -> None:
     torch.manual_seed(0)
     G = torch.nn.Sequential(torch.nn.Unflatten(1, (3, 2, 2)), torch.nn.BatchNorm2d(3))
@@ -273,13 +253,13 @@ def test_listeners_hear_every_line_and_tick(
         def close(self) -> None:
             heard.append("closed")
 
-    monkeypatch.setattr(api, "display_for", lambda total: Ear())
+    monkeypatch.setattr(sessions, "display_for", lambda total: Ear())
     train(pictures(), tmp_path / "run", {**TINY, "train.length": "3 iterations"})
     assert heard == [(0, 12, True), 1, 2, (8, 12, True), 3, (12, 12, True), "closed"]
 
 
 def test_an_event_is_a_line_of_its_own(run: Path) -> None:
     it: Any = object.__new__(Run)
-    it.path, it.training = run, SimpleNamespace(cur_nimg=24)
+    it.path, it.training, it.first = run, SimpleNamespace(cur_nimg=24), True
     it.event("lr changed", to=0.1)
     assert read_stats(run / "stats.jsonl")[-1] == {"type": "event", "kimg": 0.024, "event": "lr changed", "to": 0.1}

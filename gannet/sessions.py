@@ -1,0 +1,303 @@
+"""A session of a run: begun or gone on with, alone or with other ranks, until its end or a stop."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shlex import quote as shell_quote
+from types import FrameType
+from typing import Any, Literal
+
+from PIL import Image
+
+from gannet.config import Recipe, amount, changed, from_toml, overridden, read_recipe, to_toml
+from gannet.data.cache import OFF, cache_folder
+from gannet.data.dataset import Dataset, prepare
+from gannet.data.sources import open_source
+from gannet.display import counted, display_for
+from gannet.errors import UserError
+from gannet.files import remove_parts, write_text
+from gannet.options import budget
+from gannet.plan import Plan, machine_facts, moved, run_folder
+from gannet.track import track as tracker_for
+from gannet.training.build import build_training, completed
+from gannet.training.checkpoint import restore_newest
+from gannet.training.engine import Engine, find_device, make_deterministic
+from gannet.training.pictures import read_stats
+from gannet.training.ranks import Ranks, launched
+from gannet.training.run import Run
+
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+SECOND_THOUGHT = 1.0  # seconds in which another Ctrl-C is taken for the same one
+STOP_SECONDS = 120.0  # that a rank which was asked to stop waits for the others
+
+IfExists = Literal["refuse", "resume"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run folder, as Python sees it."""
+
+    path: Path
+    finished: bool
+
+    @property
+    def stats(self) -> list[dict[str, Any]]:
+        """The lines of stats.jsonl."""
+        return read_stats(self.path / "stats.jsonl")
+
+    def grid(self) -> Image.Image:
+        """The newest grid of samples."""
+        return Image.open(sorted((self.path / "samples").glob("kimg*.png"))[-1])
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def holds_run(path: Path) -> bool:
+    """Whether a run was begun in the folder."""
+    return (path / "recipe.toml").exists()
+
+
+def train_plan(plan: Plan, run: Path | None = None, allow_code: bool = False, track: str | None = None) -> Trained:
+    """Trains what was planned into a new run folder. Raises `UserError` when the folder holds a run."""
+    if run and holds_run(run):
+        raise UserError(
+            f"{run} holds a run already: choose another --run, or go on with gannet resume {quote(run)}"
+            " (--if-exists resume does so by itself)"
+        )
+    path = run or run_folder(Path("runs"), plan.recipe)
+    for line in plan.lines:
+        print(line)
+    print(f"run     {path}")
+    with counted("decoding") as progress:
+        dataset = plan.prepare(progress)
+    if dataset.unreadable:
+        name, reason = dataset.unreadable[0]
+        print(f"left out {len(dataset.unreadable)} files that cannot be read; the first, {name}: {reason}")
+    plan = plan.with_images(len(dataset.images))
+    dataset = discreet(dataset, plan.recipe)
+    facts = plan.facts(dataset)
+    cache = plan.recipe.data.cache
+    kept = changed(moved(plan.recipe, Path(), path), "data", cache=cache if cache == OFF else "")
+    if kept.data.private:
+        where = dataset.cache or "memory"
+        print(f"private: no real image, name or path goes into the run; decoded images lie in {where}")
+        kept = changed(kept, "data", source="", group_by="")
+    write_text(path / "recipe.toml", to_toml(kept, facts))
+    return play(begun(plan.recipe, facts, dataset, plan.engine, path, plan.total_nimg, allow_code), track)
+
+
+def discreet(dataset: Dataset, recipe: Recipe) -> Dataset:
+    """The data set of a private run: its classes are numbers, and their names are said once."""
+    if not recipe.data.private or not dataset.classes:
+        return dataset
+    print("classes " + ", ".join(f"{i} is {name}" for i, name in enumerate(dataset.classes)) + " (said here only)")
+    return replace(dataset, classes=tuple(str(i) for i in range(len(dataset.classes))))
+
+
+def resume(
+    run: str | os.PathLike[str],
+    *,
+    kimg: float | None = None,
+    epochs: float | None = None,
+    data: str | None = None,
+    group_by: str | None = None,
+    device: str | None = None,
+    cache: str = "",
+    track: str | None = None,
+    allow_code: bool = False,
+) -> Trained:
+    """Goes on with a run from its newest checkpoint, to the end that it was started for, or to another.
+
+    `kimg` or `epochs` is a new end, counted from the start of the run. `data` says where the images
+    are now, if they moved (`group_by` likewise), `device` where to compute now, `cache` where decoded images lie. On
+    another device, torch or number of ranks it goes on, and says that it is not bit for bit.
+    Raises `UserError` where the run or its data cannot be found, or the data is another.
+    """
+    with launched() as ranks:
+        if not ranks.first:
+            return follow(ranks, allow_code)
+        new = {"source": data, "group_by": group_by, "cache": cache or None}
+        return resume_first(Path(run), budget_of(kimg, epochs), new, device, track, allow_code, ranks)
+
+
+def budget_of(kimg: float | None, epochs: float | None) -> dict[str, str]:
+    return budget({unit: value for unit, value in (("kimg", kimg), ("epochs", epochs)) if value is not None})
+
+
+def resume_first(
+    path: Path,
+    length: Mapping[str, str],
+    data: Mapping[str, str | None],
+    device: str | None,
+    track: str | None,
+    allow_code: bool,
+    ranks: Ranks,
+) -> Trained:
+    """What `resume` does on the first rank, or alone; `data` holds the settings of the data that are new."""
+    if not holds_run(path):
+        raise UserError(f"there is no run at {path}: gannet train makes one")
+    recipe, facts = read_recipe(path / "recipe.toml")
+    if "data_fingerprint" not in facts or "channels" not in facts:
+        raise UserError(f"{path / 'recipe.toml'} does not say what was trained on, in its table [run]: it is no run's")
+    where = moved(completed(recipe, allow_code), path, Path())
+    if where.data.private and not data["source"]:
+        raise UserError(f"{path} is private and does not say where its images are: name them with --data")
+    recipe = changed(where, "data", **{name: value for name, value in data.items() if value is not None})
+    recipe = changed(recipe, "train", device=device or recipe.train.device)
+    dataset = same_data(recipe, facts)
+    engine = engine_of(recipe, ranks)
+    total_nimg = round(amount(recipe.train.length)[0] * 1000)
+    if length:
+        value, unit = amount(overridden(recipe, length).train.length)
+        total_nimg = int(value * (1000 if unit == "kimg" else len(dataset.images)))
+    session = begun(recipe, facts, dataset, engine, path, total_nimg, allow_code, extended=bool(length))
+    at, total_nimg = session.training.cur_nimg, session.total_nimg
+    if at >= total_nimg:
+        print(f"{path} is finished: {at / 1000:g} kimg; gannet resume {quote(path)} --kimg N makes it longer")
+    else:
+        print(f"{path} goes on at {at / 1000:.1f} of {total_nimg / 1000:g} kimg")
+        if others := differences(facts, engine, recipe.train.deterministic):
+            print(f"not bit for bit as it would have been, since {others}")
+            session.event("resumed", differs=others)
+    return play(session, track)
+
+
+def same_data(recipe: Recipe, facts: Mapping[str, Any]) -> Dataset:
+    """The images that a run was trained on. Raises `UserError` where they are others."""
+    with counted("decoding") as progress:
+        dataset = prepare(open_source(recipe.data.source, cache_folder()), recipe.data, facts["channels"], progress)
+    if dataset.fingerprint != facts["data_fingerprint"]:
+        raise UserError(
+            f"the images in {recipe.data.source} are not those that the run was trained on: name those with --data"
+        )
+    return discreet(dataset, recipe)
+
+
+def engine_of(recipe: Recipe, ranks: Ranks) -> Engine:
+    """The device and precision that a run was begun with."""
+    if recipe.train.deterministic:
+        make_deterministic()
+    return Engine(find_device(recipe.train.device, ranks), recipe.train.precision, ranks)
+
+
+def begun(
+    recipe: Recipe,
+    facts: Mapping[str, Any],
+    dataset: Dataset,
+    engine: Engine,
+    path: Path,
+    total_nimg: int,
+    allow_code: bool,
+    extended: bool = False,
+) -> Run:
+    """The run on this rank, at its newest checkpoint or at its start; the other ranks are told."""
+    engine.ranks.publish("run", json.dumps({"recipe": to_toml(recipe, facts), "path": str(path)}))
+    training = build_training(recipe, dataset, engine, allow_code)
+    saved = restore_newest(training, path / "checkpoints", print)
+    if engine.ranks.first:
+        remove_parts(path)
+        with (path / "stats.jsonl").open("ab") as file:
+            file.truncate(min(file.tell(), saved.get("stats_bytes", 0)))
+    total_nimg = total_nimg if extended else saved.get("total_nimg", total_nimg)
+    engine.ranks.publish("total_nimg", str(total_nimg))
+    return Run(path, training, total_nimg, [], seconds=saved.get("seconds", 0.0))
+
+
+def follow(ranks: Ranks, allow_code: bool) -> Trained:
+    """What every rank but the first does: it plays the run that the first publishes."""
+    published = json.loads(ranks.published("run"))
+    recipe, facts = from_toml(published["recipe"], "the recipe of the first rank")
+    engine = engine_of(recipe, ranks)
+    training = build_training(recipe, same_data(recipe, facts), engine, allow_code)
+    restore_newest(training, Path(), print)
+    total_nimg = int(ranks.published("total_nimg"))
+    return play(Run(Path(published["path"]), training, total_nimg, []))
+
+
+def differences(facts: Mapping[str, Any], engine: Engine, deterministic: bool) -> str:
+    """What of the machine is not as it was when the run started, in words."""
+    now = machine_facts(engine)
+    other = [f"{name} is {now[name]} and was {facts[name]}" for name in now if facts.get(name) not in (None, now[name])]
+    if engine.device.type == "cuda" and not deterministic:
+        other.append("CUDA was not asked to be exact (--train.deterministic)")
+    return ", ".join(other)
+
+
+def play(run: Run, track: str | None = None) -> Trained:
+    """Trains with a display and perhaps a tracker, until the end or until the user or the system asks to stop."""
+    if run.training.cur_nimg >= run.total_nimg:
+        return Trained(run.path, finished=True)
+    with ExitStack() as shown:
+        if run.first:
+            listeners = [tracker_for(track, run.path)] if track else []
+            run.listeners += [*listeners, display_for(run.total_nimg)]
+            for listener in run.listeners:
+                shown.callback(listener.close)
+        with stop_signals(run.training.engine.ranks) as stopped:
+            finished = run.play(stopped.is_set)
+    if run.first:
+        report(run, finished)
+    return Trained(run.path, finished)
+
+
+def report(run: Run, finished: bool) -> None:
+    """Where everything is, and what to try next."""
+    samples = run.path / "samples"
+    if not finished:
+        at = f"{run.training.cur_nimg / 1000:.1f} kimg"
+        print(f"stopped at {at}, all saved; go on with: gannet resume {quote(run.path)}")
+        return
+    if run.shows_reals:
+        print(f"pictures  {samples / 'real_and_generated.png'} (real left, generated right)")
+    print(f"evolution {samples / 'evolution.webp'}")
+    print(f"curves    {run.path / 'curves.png'}")
+    print(f"try next  gannet sample {quote(run.path)} --num 64 --grid --out samples.png")
+
+
+def quote(path: Path) -> str:
+    """A path as a word of a command line."""
+    return shell_quote(str(path))
+
+
+@contextmanager
+def stop_signals(ranks: Ranks) -> Iterator[threading.Event]:
+    """Ctrl-C, SIGTERM, SIGUSR1 and a closed terminal set the event; a second Ctrl-C raises KeyboardInterrupt at once.
+
+    Several ranks agree on where to stop. One that waits for the others in vain ends after `STOP_SECONDS`.
+    """
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    give_up = threading.Timer(STOP_SECONDS, os._exit, [1])
+    give_up.daemon = True
+
+    asked_at = 0.0
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked_at
+        if not stopped.is_set():
+            asked_at = time.monotonic()
+            stopped.set()
+            if ranks.num > 1:
+                give_up.start()
+            if ranks.first:
+                with suppress(RuntimeError):  # it may come in the middle of another print
+                    print("stopping after this iteration, and saving (Ctrl-C again to give up at once)", flush=True)
+        elif number == signal.SIGINT and time.monotonic() > asked_at + SECOND_THOUGHT:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, ask) for number in STOP_SIGNALS}
+    try:
+        yield stopped
+    finally:
+        give_up.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,214 @@
+"""Two ranks play the game of one. Both are started once; each test looks at one of their jobs."""
+
+import copy
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from exact import DENSE, SMALL, exact, tiny
+from torch import Tensor, nn
+
+from gannet.errors import UserError
+from gannet.games.gan import GAN
+from gannet.games.turn import Draw, Loss, Now, Turn
+from gannet.losses.adversarial import NonSaturating
+from gannet.training.batch_norm import SyncBatchNorm, synchronise
+from gannet.training.checkpoint import restore, state_of
+from gannet.training.loop import Training, iterate
+from gannet.training.ranks import ALONE, RankLostError, Ranks, launched
+
+STEPS = 50
+Both = tuple[dict[str, Any], dict[str, Any], str]
+
+
+class LazyR1(GAN):
+    """With R1 (Mescheder et al. 2018) at every fourth iteration: it leaves some parameters without gradient."""
+
+    def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
+        batch = draw()
+        fake = self.G(batch.z, batch.c)
+        yield Turn("D", learns="D", loss=lambda: self.d_loss(batch, fake.detach()))
+        if now.iteration % 4 == 0:
+            yield Turn("D_r1", learns="D", loss=lambda: Loss({"r1": 4 * squared_slope(self.D, batch.x, batch.c)}))
+        yield Turn("G", learns="G", loss=lambda: self.g_loss(fake, batch.c))
+
+
+class Penalised(GAN):
+    """With a slope of 1 asked of D between reals and fakes (Gulrajani et al. 2017, algorithm 1)."""
+
+    def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
+        batch = draw()
+        fake = self.G(batch.z, batch.c)
+
+        def loss() -> Loss:
+            between = batch.z[:, :1, None, None].sigmoid()
+            slope = squared_slope(self.D, torch.lerp(batch.x, fake.detach(), between), batch.c).sqrt()
+            found = self.d_loss(batch, fake.detach())
+            return Loss({**found.terms, "penalty": 10 * (slope - 1).square()}, found.stats)
+
+        yield Turn("D", learns="D", loss=loss)
+        yield Turn("G", learns="G", loss=lambda: self.g_loss(fake, batch.c))
+
+
+def squared_slope(D: nn.Module, x: Tensor, c: Tensor) -> Tensor:
+    x = x.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(D(x, c).sum(), x, create_graph=True)
+    return slope.square().sum((1, 2, 3))
+
+
+FREE = {**DENSE, "G": {"name": "mlp", "z_dim": 5, "hidden": [12], "first_norm": False}}
+GAMES: dict[str, tuple[type[GAN] | None, dict[str, Any]]] = {
+    "batch norm": (None, {**SMALL, "data.flip": True, "data.jitter": 0.1, "ema.half_life_kimg": 0.02}),
+    "halves": (None, {**SMALL, "game": {"name": "gan-halves", "g_steps": 2}}),
+    "lazy R1": (LazyR1, SMALL),
+    "penalty": (Penalised, {**SMALL, "D.norm": "none"}),
+    "two shares": (None, {**DENSE, "train.micro_batch": 1}),
+}
+
+
+def made(name: str, ranks: Ranks, **more: Any) -> Training:
+    kind, settings = GAMES[name]
+    t = exact(tiny({**settings, **more}, ranks=ranks))
+    if kind:
+        t.game = cast(Any, kind(t.networks, NonSaturating()))
+    return t
+
+
+def played(name: str, ranks: Ranks) -> dict[str, Any]:
+    """The losses of every step, and the weights at the end."""
+    t = made(name, ranks)
+    lines = []
+    for _ in range(STEPS):
+        iterate(t)
+        lines.append(t.means.flush(ranks))
+    networks = {**t.networks, **({"ema": t.ema.network} if t.ema else {})}
+    return {"lines": lines, "weights": {n: dict(net.state_dict()) for n, net in networks.items()}}
+
+
+def moments(ranks: Ranks) -> list[Tensor]:
+    """Output, first and second derivative of batch norm at a batch of 6, or at this rank's part of it."""
+    torch.manual_seed(1)
+    norm = nn.Sequential(nn.BatchNorm2d(3).double())
+    whole, weight = torch.randn(6, 3, 2, 2, dtype=torch.float64), torch.randn(6, 3, 2, 2, dtype=torch.float64)
+    synchronise(norm, ranks)
+    own = slice(ranks.rank * 6 // ranks.num, (ranks.rank + 1) * 6 // ranks.num)
+    x = whole[own].clone().requires_grad_()
+    y = norm(x)
+    (first,) = torch.autograd.grad((y * weight[own]).pow(3).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), x)
+    return [y.detach(), first.detach(), second, *(b for b in norm.buffers() if b.is_floating_point())]
+
+
+def restored(ranks: Ranks) -> list[dict[str, float]]:
+    """Lines of a run that is stored between two lines of its statistics, and goes on from there in a new training."""
+    t = made("batch norm", ranks)
+    iterate(t)
+    state = copy.deepcopy(state_of(t))
+    other = made("batch norm", ranks)
+    restore(other, state)
+    for each in (t, other):
+        iterate(each)
+    return [t.means.flush(ranks), other.means.flush(ranks)]
+
+
+def job(rank: int, port: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    try:
+        with launched() as ranks:
+            found: dict[str, Any] = {name: played(name, ranks) for name in GAMES}
+            found["moments"] = moments(ranks)
+            found["restored"] = restored(ranks)
+            found["any"] = [ranks.any(rank == 1), ranks.any(False)]
+            found["bytes"] = [ranks.broadcast(b"abc" if rank == 0 else b""), ranks.broadcast(b"")]
+            torch.save(found, f"{folder}/{rank}.pt")
+            if rank == 1:
+                os._exit(7)
+            ranks.any(False)
+    except RankLostError as error:
+        Path(folder, "lost").write_text(str(error))
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
+    """What each of two ranks found, and what the first said when the second died."""
+    folder = tmp_path_factory.mktemp("ranks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = torch.multiprocessing.get_context("spawn")
+    processes = [context.Process(target=job, args=(rank, port, str(folder))) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0, 7]
+    one, two = (torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2))
+    return one, two, (folder / "lost").read_text()
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_two_ranks_give_the_losses_and_weights_of_one(both: Both, name: str) -> None:
+    alone = played(name, ALONE)
+    for found in both[:2]:
+        for line, expected in zip(found[name]["lines"], alone["lines"], strict=True):
+            assert line == pytest.approx(expected, rel=1e-9, abs=1e-12)
+        for network, values in alone["weights"].items():
+            for key, value in values.items():
+                torch.testing.assert_close(found[name]["weights"][network][key], value, rtol=1e-9, atol=1e-9)
+
+
+def test_both_ranks_hold_the_very_same_weights(both: Both) -> None:
+    for name in GAMES:
+        for network, values in both[0][name]["weights"].items():
+            assert all(torch.equal(value, both[1][name]["weights"][network][key]) for key, value in values.items())
+
+
+def test_batch_norm_over_ranks_is_that_of_the_whole_batch_to_the_second_derivative(both: Both) -> None:
+    expected = moments(ALONE)
+    parts = [torch.cat([one, two]) for one, two in zip(both[0]["moments"][:3], both[1]["moments"][:3], strict=True)]
+    for found, value in zip([*parts, *both[0]["moments"][3:]], expected, strict=True):
+        torch.testing.assert_close(found, value, rtol=1e-9, atol=1e-12)
+
+
+def test_statistics_of_every_rank_are_in_the_checkpoint(both: Both) -> None:
+    went_on, came_back = both[0]["restored"]
+    assert came_back == went_on
+
+
+def test_ranks_agree(both: Both) -> None:
+    assert both[0]["any"] == both[1]["any"] == [True, False]
+    assert both[0]["bytes"] == both[1]["bytes"] == [b"abc", b""]
+
+
+def test_a_rank_that_died_is_told_in_one_line(both: Both) -> None:
+    assert "another rank died" in both[2] and "gannet resume" in both[2] and "\n" not in both[2]
+
+
+def test_a_state_of_two_ranks_goes_on_with_one(both: Both) -> None:
+    t = made("batch norm", ALONE)
+    iterate(t)
+    expected = t.means.flush()
+    iterate(t)
+    state = state_of(t)
+    state["means"]["sums"] = torch.stack([state["means"]["sums"][0] - 1, state["means"]["sums"][0] + 1])
+    restore(t, state)
+    assert t.means.flush().keys() == expected.keys()
+    restore(t, state)
+    assert t.means.flush() == pytest.approx(dict(zip(expected, state["means"]["sums"].mean(0).tolist(), strict=True)))
+
+
+def test_a_batch_that_cannot_be_shared_is_one_line() -> None:
+    with pytest.raises(UserError, match="a batch of 4 cannot be shared equally by 3 ranks"):
+        tiny(SMALL, ranks=Ranks(0, 3))
+
+
+def test_one_rank_keeps_its_batch_norm_as_it_is() -> None:
+    network = nn.Sequential(nn.BatchNorm1d(2))
+    synchronise(network, ALONE)
+    assert not isinstance(network[0], SyncBatchNorm)
