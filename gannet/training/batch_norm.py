@@ -3,7 +3,8 @@
 torch's `SyncBatchNorm` refuses tensors on the CPU, and its backward cannot be differentiated again.
 """
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,8 @@ from gannet.training.ranks import AllReduce, Ranks
 class SyncBatchNorm(_BatchNorm):
     """Batch norm (Ioffe and Szegedy 2015, algorithm 1) whose batch is that of all ranks together.
 
-    Takes the place of `other`, whose parameters and buffers it shares. Every rank must bring equally many values.
+    Takes the place of `other`, whose parameters and buffers it shares. Every rank must bring
+    equally many values.
     """
 
     def __init__(self, other: _BatchNorm, ranks: Ranks):
@@ -29,23 +31,11 @@ class SyncBatchNorm(_BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
-        x = input.to(torch.promote_types(input.dtype, torch.float32))
-        across = [d for d in range(x.dim()) if d != 1]
-        own = torch.stack([x.mean(across), x.var(across, unbiased=False)])
-        every = AllReduce.apply(self.placed(own), self.ranks)
-        means, variances = every[:, 0], every[:, 1]
-        mean = means.mean(0)
-        variance = variances.mean(0) + (means - mean).square().mean(0)
-        self.remember(mean.detach(), variance.detach(), x.numel() // x.shape[1] * self.ranks.num)
-        scale = (variance + self.eps).rsqrt() * (1 if self.weight is None else self.weight)
-        shift = -mean * scale + (0 if self.bias is None else self.bias)
-        shape = [1, -1] + [1] * (x.dim() - 2)
-        return (x * scale.view(shape) + shift.view(shape)).to(input.dtype)
-
-    def placed(self, own: Tensor) -> Tensor:
-        """`[num ranks, 2, C]` with this rank's moments in their place, and zeros elsewhere."""
-        others = torch.zeros_like(own)
-        return torch.stack([own if rank == self.ranks.rank else others for rank in range(self.ranks.num)])
+        weight = input.new_ones(self.num_features, dtype=torch.float32) if self.weight is None else self.weight
+        bias = torch.zeros_like(weight) if self.bias is None else self.bias
+        y, mean, variance = cast(Any, _Normalise.apply(input, weight, bias, self.eps, self.ranks))
+        self.remember(mean, variance, input.numel() // input.shape[1] * self.ranks.num)
+        return y
 
     @torch.no_grad()
     def remember(self, mean: Tensor, variance: Tensor, num: int) -> None:
@@ -56,6 +46,67 @@ class SyncBatchNorm(_BatchNorm):
         momentum = self.momentum if self.momentum is not None else 1 / cast(Tensor, self.num_batches_tracked).item()
         cast(Tensor, self.running_mean).lerp_(mean, momentum)
         cast(Tensor, self.running_var).lerp_(variance * (num / (num - 1)), momentum)
+
+
+class _Normalise(torch.autograd.Function):
+    """By torch's own kernels, with the sums of all ranks; where it is to be differentiated again, by `plainly`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, ranks: Ranks) -> Any:
+        mean, variance = moments(x, ranks.gather)
+        ctx.save_for_backward(x, weight, bias, mean, variance)
+        ctx.eps, ctx.ranks = eps, ranks
+        ctx.mark_non_differentiable(mean, variance)
+        return nn.functional.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps), mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        x, weight, bias, mean, variance = ctx.saved_tensors
+        dy, needed = gradients[0], ctx.needs_input_grad[:3]
+        if torch.is_grad_enabled():
+            inputs = [tensor for tensor, is_needed in zip((x, weight, bias), needed, strict=True) if is_needed]
+            found = iter(
+                torch.autograd.grad(plainly(x, weight, bias, ctx.eps, ctx.ranks), inputs, dy, create_graph=True)
+            )
+            return *(next(found) if is_needed else None for is_needed in needed), None, None
+        # As if mean and variance were fixed, and then what moving them does (the paper's section 3, its chain rule).
+        backward = torch.ops.aten.native_batch_norm_backward
+        dx, dweight, dbias = backward(dy, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True])
+        if needed[0]:
+            sum_weight, sum_bias = ctx.ranks.sum_(torch.stack([dweight, dbias]))
+            scale = (variance + ctx.eps).rsqrt()
+            num = x.numel() // x.shape[1] * ctx.ranks.num
+            of_x = -weight * scale.square() * sum_weight / num
+            shift = -weight * scale * sum_bias / num - of_x * mean
+            dx.add_(across(shift, x)).addcmul_(x, across(of_x, x).to(x.dtype))
+        return dx, dweight, dbias, None, None
+
+
+def plainly(x: Tensor, weight: Tensor, bias: Tensor, eps: float, ranks: Ranks) -> Tensor:
+    """The normalised x in operations that can be differentiated as often as one likes."""
+
+    def gathered(own: Tensor) -> Tensor:
+        others = torch.zeros_like(own)
+        return AllReduce.apply(torch.stack([own if r == ranks.rank else others for r in range(ranks.num)]), ranks)
+
+    mean, variance = moments(x, gathered)
+    scale = (variance + eps).rsqrt() * weight
+    return (x * across(scale, x) + across(bias - mean * scale, x)).to(x.dtype)
+
+
+def moments(x: Tensor, gathered: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and variance `[C]` over the batch of all ranks; `gathered` makes `[num ranks, 2, C]` of each one's own."""
+    dims = [d for d in range(x.dim()) if d != 1]
+    own = x.mean(dims, dtype=torch.promote_types(x.dtype, torch.float32))
+    every = gathered(torch.stack([own, (x - across(own, x)).square().mean(dims)]))
+    means, variances = every[:, 0], every[:, 1]
+    mean = means.mean(0)
+    return mean, variances.mean(0) + (means - mean).square().mean(0)
+
+
+def across(values: Tensor, x: Tensor) -> Tensor:
+    """`[C]`, to be broadcast over x `[N, C, ...]`."""
+    return values.view([1, -1] + [1] * (x.dim() - 2))
 
 
 def synchronise(network: nn.Module, ranks: Ranks) -> None:
