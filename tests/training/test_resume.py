@@ -1,3 +1,5 @@
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -116,3 +118,116 @@ def test_a_recipe_that_no_run_wrote_cannot_be_resumed(run: Path) -> None:
     (run / "recipe.toml").write_text(text[: text.index("[run]")])
     with pytest.raises(UserError):
         api.resume(run)
+
+
+def test_a_single_bit_that_turned_is_noticed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Torch writes checksums into its files, and does not look at them."""
+    whole = contents(run)
+    newest = sorted((run / "checkpoints").iterdir())[-1]
+    weight = torch.load(newest, weights_only=True)["networks"]["G"]["blocks.1.running_mean"].numpy().tobytes()
+    data = bytearray(newest.read_bytes())
+    data[data.index(weight) + 7] ^= 1
+    newest.write_bytes(data)
+    torch.load(newest, weights_only=True)
+    assert api.resume(run).finished
+    assert "its checksum is wrong" in capsys.readouterr().out
+    assert contents(run)["state"] == whole["state"]
+
+
+class Crafted:
+    def __init__(self, file: Path):
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.file), "w")
+
+
+def test_a_crafted_checkpoint_runs_no_code(run: Path, tmp_path: Path) -> None:
+    trap = tmp_path / "made by the checkpoint"
+    for file in (run / "checkpoints").iterdir():
+        torch.save({**torch.load(file, weights_only=True), "extra": Crafted(trap)}, file)
+    with pytest.raises(UserError, match=r"no checkpoint in .* can be used"):
+        api.resume(run)
+    assert not trap.exists()
+    torch.load(next((run / "checkpoints").iterdir()), weights_only=False)
+    assert trap.exists()
+
+
+def test_a_longer_run_goes_on_from_the_end(run: Path, tmp_path: Path) -> None:
+    whole = train(tmp_path / "pictures", tmp_path / "whole", {**TINY, "train.length": "11 iterations"}).path
+    with stopped(2):
+        assert not api.resume(run, kimg=0.044).finished
+    assert api.resume(run).finished
+    expected, found = contents(whole), contents(run)
+    assert found["state"] == expected["state"] and found["lines"] == expected["lines"]
+    assert api.resume(run, epochs=1).finished
+    assert contents(run)["state"] == expected["state"]
+    assert 'length = "0.024 kimg"' in (run / "recipe.toml").read_text()
+
+
+def test_one_command_begins_and_goes_on(pictures: Pictures, tmp_path: Path) -> None:
+    data, place = pictures(), tmp_path / "run"
+    whole = train(data, tmp_path / "whole").path
+
+    def once() -> bool:
+        return api.train(data, recipe="dcgan-shapes", run=place, settings=TINY, if_exists="resume").finished
+
+    with stopped(2):
+        assert not once()
+    assert once() and once()
+    assert contents(place)["state"] == contents(whole)["state"]
+    with pytest.raises(UserError, match=r"holds a run already.*--if-exists resume"):
+        train(data, place)
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full from the third checkpoint on: those of 0 and 3 iterations were written."""
+    sync, times = os.fsync, iter(range(1000))
+
+    def full(file: int) -> None:
+        if Path(f"/proc/self/fd/{file}").exists() and next(times) > 12:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(file)
+
+    data, settings = pictures(), {**TINY, "train.length": "12 iterations"}
+    whole = train(data, tmp_path / "whole", settings).path
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"cannot write .*: No space left on device") as caught:
+        train(data, tmp_path / "run", settings)
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(os, "fsync", sync)
+    assert not list((tmp_path / "run").rglob("*.part"))
+    assert api.resume(tmp_path / "run").finished
+    assert contents(tmp_path / "run")["state"] == contents(whole)["state"]
+
+
+def test_what_a_killed_process_was_writing_is_removed(run: Path) -> None:
+    left = [run / "checkpoints" / ".kimg000000.012.pt.x1y2.part", run / "generator" / ".config.json.ab.part"]
+    for file in left:
+        file.write_text("half")
+    assert api.resume(run, kimg=0.032).finished
+    assert not any(file.exists() for file in left)
+
+
+def test_a_private_run_tells_nothing_of_its_images(
+    pictures: Pictures, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = pictures(classes=("smith", "jones"))
+    groups = tmp_path / "patients.csv"
+    groups.write_text("file,group\n" + "".join(f"{p.relative_to(data)},{p.stem}\n" for p in data.rglob("*.png")))
+    secret = {**TINY, "data.private": True, "data.labels": True, "data.held_out": 0.3, "data.group_by": str(groups)}
+    with stopped(2):
+        place = train(data, tmp_path / "run", secret).path
+    said = capsys.readouterr().out
+    assert "0 is jones, 1 is smith" in said and str(tmp_path / "cache") in said
+    with pytest.raises(UserError, match="is private and does not say where its images are: name them with --data"):
+        api.resume(place)
+    assert api.resume(place, data=str(data), group_by=str(groups)).finished
+    written = {name: (place / name).read_bytes() for name in files(place)}
+    assert not {"samples/real.png", "samples/real_and_generated.png"} & written.keys()
+    for name, content in written.items():
+        for word in ("smith", "jones", "pictures", "patients", str(tmp_path), *(f"/{i:03}.png" for i in range(16))):
+            assert word.encode() not in content and word not in f"/{name}", (name, word)
+    assert api.load(place).classes == ("0", "1")
