@@ -7,18 +7,22 @@ second sleeps, then both play together; pairs alternate, and the median of their
 """
 
 import argparse
+import io
 import os
 import socket
 import statistics
 import time
 from datetime import timedelta
+from unittest.mock import patch
 
 import torch
+import torch.distributed as dist
 
 from gannet.config import overridden
 from gannet.plan import random_dataset
 from gannet.recipes import recipe
 from gannet.training.build import build_training, completed
+from gannet.training.checkpoint import state_of
 from gannet.training.engine import Engine, kept_memory
 from gannet.training.loop import Training, iterate
 from gannet.training.ranks import ALONE, Ranks, launched
@@ -39,6 +43,20 @@ def seconds(t: Training, iterations: int) -> float:
     for _ in range(iterations):
         iterate(t)
     return (time.perf_counter() - start) / iterations
+
+
+def reduced_bytes(t: Training) -> int:
+    """Bytes that one iteration hands to the other ranks for summing."""
+    counted: list[int] = []
+    reduce = dist.all_reduce
+
+    def counting(tensor: torch.Tensor) -> None:
+        counted.append(tensor.numel() * tensor.element_size())
+        reduce(tensor)
+
+    with patch.object(dist, "all_reduce", counting):
+        iterate(t)
+    return sum(counted)
 
 
 def play(rank: int, port: int, asked: argparse.Namespace) -> None:
@@ -64,10 +82,12 @@ def play(rank: int, port: int, asked: argparse.Namespace) -> None:
                     f"1 rank {BATCH / one:6.1f} img/s   2 ranks {BATCH / two:6.1f} img/s   {ratios[-1]:.2f} times",
                     flush=True,
                 )
+        num_bytes = reduced_bytes(both)
         if ranks.first:
-            parameters = sum(p.numel() for net in both.networks.values() for p in net.parameters())
+            buffer = io.BytesIO()
+            torch.save(state_of(alone or both), buffer)
+            print(f"{num_bytes / 1e6:.2f} MB reduced in an iteration, a checkpoint of {buffer.tell() / 1e6:.1f} MB")
             print(f"median {statistics.median(ratios):.2f} times, from {min(ratios):.2f} to {max(ratios):.2f}")
-            print(f"{4 * parameters / 1e6:.1f} MB of gradients reduced in an iteration, beside batch norm's moments")
 
 
 def main() -> None:

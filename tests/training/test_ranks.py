@@ -103,6 +103,16 @@ def moments(ranks: Ranks) -> list[Tensor]:
     return [y.detach(), first.detach(), second, *(b for b in norm.buffers() if b.is_floating_point())]
 
 
+def in_float32(ranks: Ranks) -> list[dict[str, float]]:
+    """Five lines of an ordinary training."""
+    t = tiny({**SMALL, "G.width": 16, "D.width": 16, "train.batch": 16}, ranks=ranks)
+    lines = []
+    for _ in range(5):
+        iterate(t)
+        lines.append(t.means.flush(ranks))
+    return lines
+
+
 def restored(ranks: Ranks) -> list[dict[str, float]]:
     """Lines of a run that is stored between two lines of its statistics, and goes on from there in a new training."""
     t = made("batch norm", ranks)
@@ -124,6 +134,7 @@ def job(rank: int, port: int, folder: str) -> None:
             found: dict[str, Any] = {name: played(name, ranks) for name in GAMES}
             found["moments"] = moments(ranks)
             found["restored"] = restored(ranks)
+            found["float32"] = in_float32(ranks)
             found["any"] = [ranks.any(rank == 1), ranks.any(False)]
             found["bytes"] = [ranks.broadcast(b"abc" if rank == 0 else b""), ranks.broadcast(b"")]
             torch.save(found, f"{folder}/{rank}.pt")
@@ -174,6 +185,12 @@ def test_batch_norm_over_ranks_is_that_of_the_whole_batch_to_the_second_derivati
     parts = [torch.cat([one, two]) for one, two in zip(both[0]["moments"][:3], both[1]["moments"][:3], strict=True)]
     for found, value in zip([*parts, *both[0]["moments"][3:]], expected, strict=True):
         torch.testing.assert_close(found, value, rtol=1e-9, atol=1e-12)
+
+
+def test_in_float32_the_first_losses_agree(both: Both) -> None:
+    for line, expected in zip(both[0]["float32"], in_float32(ALONE), strict=True):
+        for name in ("loss D", "loss G"):
+            assert line[name] == pytest.approx(expected[name], abs=1e-5)
 
 
 def test_statistics_of_every_rank_are_in_the_checkpoint(both: Both) -> None:
