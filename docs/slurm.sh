@@ -27,7 +27,7 @@ srun torchrun --nnodes "$SLURM_NNODES" --nproc-per-node "$ranks" \
 step=$!
 
 again=
-trap 'again=yes; kill -TERM "$step"' USR1 # srun hands it on to every rank
+trap 'again=yes; scancel --signal=TERM "$SLURM_JOB_ID"' USR1 # to every rank; srun would kill them for a TERM of its own
 wait "$step"
 status=$?
 if [ "$again" ]; then

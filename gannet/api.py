@@ -50,8 +50,17 @@ def train(
     folder `run`. Raises `UserError` for what the caller can mend.
     """
     path = Path(run) if run else None
-    if if_exists == "resume" and path and holds_run(path):
-        return resume(path, data=_text(data), device=short.get("device"), track=track, allow_code=allow_code)
+    if if_exists == "resume":
+        if path is None:
+            raise UserError("if_exists='resume' needs the folder of the run: name it with run=")
+        if holds_run(path):
+            own = settings or {}
+            new = {
+                "cache": own.get("data.cache", ""),
+                "group_by": own.get("data.group_by"),
+                "device": short.get("device"),
+            }
+            return resume(path, data=_text(data), track=track, allow_code=allow_code, **new)
     with launched() as ranks:
         if not ranks.first:
             return follow(ranks, allow_code)

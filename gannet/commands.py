@@ -25,16 +25,23 @@ def train(argv: list[str]) -> int:
     """Trains; the plan is said first."""
     from gannet import plan, sessions
     from gannet.display import counted
+    from gannet.errors import UserError
     from gannet.options import spelled_out, train_options, value_of
     from gannet.training.ranks import launched
 
     name = value_of(spelled_out(argv), "--recipe")
     options, first = train_options(plan.find_recipe(name or "small"), argv)
-    if options.if_exists == "resume" and options.run and sessions.holds_run(options.run) and not options.dry_run:
-        return status(sessions.resume(options.run, data=options.source, track=options.track))
+    if options.if_exists == "resume":
+        if options.run is None:
+            raise UserError("--if-exists resume needs the folder of the run: name it with --run")
+        if sessions.holds_run(options.run) and not options.dry_run:
+            device = value_of(spelled_out(argv), "--train.device")
+            new = {"cache": first.data.cache, "group_by": first.data.group_by or None, "device": device}
+            more = {"track": options.track, "allow_code": options.allow_code}
+            return status(sessions.resume(options.run, data=options.source, **new, **more))
     with launched() as ranks:
         if not ranks.first:
-            return status(sessions.follow(ranks, options.allow_code))
+            return 0 if options.dry_run else status(sessions.follow(ranks, options.allow_code))
         with counted("looking at the images") as progress:
             begin = plan.start(options.source, options.recipe, first.train.device, progress)
         _, recipe = train_options(begin.recipe, argv)

@@ -75,11 +75,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Optim:
-    """Adam (Kingma and Ba 2015)."""
+    """One player's optimizer."""
 
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     eps: float = 1e-8
+    name: Literal["adam", "rmsprop"] = "adam"
+    """Adam (Kingma and Ba 2015), or RMSProp, whose decay is the second of the betas."""
+    clip: float = 0.0
+    """Bound of every weight after each step (Arjovsky et al. 2017, algorithm 1); 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,9 @@ class Ema:
 
     half_life_kimg: float = 0.0
     """Thousands of images after which a weight counts half; 0 samples from the raw G."""
+    warm_up: float = 0.0
+    """Bounds the half-life to this fraction of the images seen so far, so that the average forgets its
+    beginning (Karras et al. 2020); 0 for no bound."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,10 @@ class Recipe:
     D: Part = Part("dcgan")
     game: Part = Part("gan")
     objective: Part = Part("non-saturating")
+    penalties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What is added to the objective, by name, each with its settings: `{"r1": {"gamma": 1.0}}`."""
+    augment: Part = Part("none")
+    """What D sees of reals and fakes alike."""
     optim: Mapping[str, Optim] = field(default_factory=lambda: {"G": Optim(), "D": Optim()})
     train: Train = Train()
     ema: Ema = Ema()
@@ -231,6 +242,7 @@ def check(recipe: Recipe) -> None:
             micro >= 0 and not (micro and recipe.train.batch % micro),
             "a divisor of train.batch",
         ),
+        ("ema.warm_up", recipe.ema.warm_up, recipe.ema.warm_up >= 0, "at least 0"),
         ("ema.half_life_kimg", recipe.ema.half_life_kimg, recipe.ema.half_life_kimg >= 0, "at least 0"),
         ("samples.num", recipe.samples.num, recipe.samples.num >= 1, "at least 1"),
         ("stats.every", recipe.stats.every, recipe.stats.every >= 1, "at least 1"),
@@ -239,6 +251,7 @@ def check(recipe: Recipe) -> None:
     for player, optim in recipe.optim.items():
         rules.append((f"optim.{player}.lr", optim.lr, 0 < optim.lr < float("inf"), "above 0, and finite"))
         rules.append((f"optim.{player}.eps", optim.eps, optim.eps > 0, "above 0"))
+        rules.append((f"optim.{player}.clip", optim.clip, optim.clip >= 0, "at least 0"))
         betas_fit = all(0 <= beta < 1 for beta in optim.betas)
         rules.append((f"optim.{player}.betas", optim.betas, betas_fit, "from 0 to below 1"))
     for name, value, fits, range_ in rules:
@@ -261,6 +274,8 @@ def overridden(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
         *sections, key = name.split(".")
         inner = table
         for section in sections:
+            if sections[0] == "penalties":
+                inner.setdefault(section, {})
             if not isinstance(inner.get(section), dict):
                 raise UserError(f"there is no setting '{name}'{nearest(section, inner)}")
             inner = inner[section]

@@ -39,6 +39,15 @@ def size_of(num_bytes: float) -> str:
 
 
 @contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Raises `UserError` in one line where the disk refuses `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
 def atomic(path: Path, sync: bool = True) -> Iterator[IO[bytes]]:
     """Opens a temporary file beside `path`; at the end it is synced and renamed to `path`.
 

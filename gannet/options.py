@@ -13,6 +13,7 @@ from tyro.conf import arg
 from gannet import config
 from gannet.config import Optim, Part, Recipe, number, overridden
 from gannet.errors import UserError
+from gannet.losses import PENALTIES
 from gannet.parsing import SHORT, parse
 from gannet.parts import settings_of
 from gannet.training.build import PARTS, completed
@@ -65,7 +66,7 @@ def train_options(recipe: Recipe, argv: Sequence[str]) -> tuple[Train, Recipe]:
     """The options of `gannet train`, and the recipe with the settings that they change."""
     argv = spelled_out(argv)
     allow_code = "--allow-code" in argv
-    recipe = named_parts(recipe, argv, allow_code)
+    recipe = with_penalties(named_parts(recipe, argv, allow_code), argv, allow_code)
     kind = dataclasses.make_dataclass("train", recipe_fields(recipe, allow_code), bases=(Train,), frozen=True)
     parsed = parse(kind, argv, "gannet train", ABOUT.format(recipe.name))
     options = Train(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(Train)})
@@ -117,6 +118,14 @@ def with_parts(recipe: Recipe, names: Mapping[str, str], allow_code: bool) -> Re
     return completed(dataclasses.replace(recipe, **changes), allow_code)
 
 
+def with_penalties(recipe: Recipe, argv: Sequence[str], allow_code: bool) -> Recipe:
+    """The completed recipe with the penalties too that options such as `--penalties.r1.gamma` name."""
+    options = [word for word in argv if word.startswith("--penalties.") and word.count(".") == 2]
+    named = [option.split(".")[1].replace("_", "-") for option in options]
+    wanted: dict[str, Mapping[str, Any]] = {**{name: {} for name in named}, **recipe.penalties}
+    return completed(dataclasses.replace(recipe, penalties=wanted), allow_code)
+
+
 def value_of(argv: Sequence[str], option: str) -> str | None:
     """What follows the last `option`, before anything is parsed."""
     values = [after for word, after in pairwise(argv) if word == option]
@@ -124,11 +133,17 @@ def value_of(argv: Sequence[str], option: str) -> str | None:
 
 
 def part_type(field: str, part: Part, allow_code: bool) -> Any:
-    """A dataclass with the settings of a part, at the values of the recipe."""
-    known = settings_of(PARTS[field].find(part.name, allow_code))
-    fields: list[Any] = [("name", str, dataclasses.field(default=part.name))]
-    fields += [(name, p.annotation, dataclasses.field(default=part.settings[name])) for name, p in known.items()]
-    return dataclasses.make_dataclass(field, fields, frozen=True)
+    """A dataclass with the name and settings of a part, at the values of the recipe."""
+    name: list[Any] = [("name", str, dataclasses.field(default=part.name))]
+    return dataclasses.make_dataclass(
+        field, name + setting_fields(PARTS[field].find(part.name, allow_code), part.settings), frozen=True
+    )
+
+
+def setting_fields(part: Any, values: Mapping[str, Any]) -> list[Any]:
+    """Fields for `dataclasses.make_dataclass`: the settings of a part, at these values."""
+    known = settings_of(part)
+    return [(name, p.annotation, dataclasses.field(default=values[name])) for name, p in known.items()]
 
 
 def recipe_fields(recipe: Recipe, allow_code: bool) -> list[Any]:
@@ -139,10 +154,14 @@ def recipe_fields(recipe: Recipe, allow_code: bool) -> list[Any]:
     players = [(p, Optim, dataclasses.field(default=settings)) for p, settings in recipe.optim.items()]
     optim = dataclasses.make_dataclass("optim", players, frozen=True)
     fields.append(("optim", optim, dataclasses.field(default=optim())))
-    for field in PARTS:
-        kind = part_type(field, getattr(recipe, field), allow_code)
-        fields.append((field, kind, dataclasses.field(default=kind())))
-    return fields
+    kinds = {field: part_type(field, getattr(recipe, field), allow_code) for field in PARTS}
+    penalties: dict[str, Any] = {}
+    for name, values in recipe.penalties.items():
+        settings = setting_fields(PENALTIES.find(name, allow_code), values)
+        penalties[name.replace("-", "_")] = dataclasses.make_dataclass("penalty", settings, frozen=True)
+    inner = [(name, kind, dataclasses.field(default=kind())) for name, kind in penalties.items()]
+    kinds["penalties"] = dataclasses.make_dataclass("penalties", inner, frozen=True)
+    return fields + [(field, kind, dataclasses.field(default=kind())) for field, kind in kinds.items()]
 
 
 def to_recipe(parsed: Any, recipe: Recipe) -> Recipe:
@@ -152,4 +171,6 @@ def to_recipe(parsed: Any, recipe: Recipe) -> Recipe:
     for field in PARTS:
         settings = dataclasses.asdict(getattr(parsed, field))
         changes[field] = Part(settings.pop("name"), settings)
+    penalties = dataclasses.asdict(parsed.penalties)
+    changes["penalties"] = {name.replace("_", "-"): settings for name, settings in penalties.items()}
     return dataclasses.replace(recipe, **changes)

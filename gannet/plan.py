@@ -108,7 +108,7 @@ def machine_facts(engine: Engine) -> dict[str, Any]:
     """What has to be the same for the same weights, bit for bit."""
     return {
         "torch": torch.__version__,
-        "system": f"{platform.system()} {platform.machine()}",
+        "system": f"{platform.system()} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "device": device_name(engine.device),
         "threads": torch.get_num_threads(),
         "ranks": engine.ranks.num,

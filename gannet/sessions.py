@@ -6,13 +6,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote as shell_quote
 from types import FrameType
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from gannet.config import Recipe, amount, changed, from_toml, overridden, read_recipe, to_toml
@@ -81,7 +82,7 @@ def train_plan(plan: Plan, run: Path | None = None, allow_code: bool = False, tr
         name, reason = dataset.unreadable[0]
         print(f"left out {len(dataset.unreadable)} files that cannot be read; the first, {name}: {reason}")
     plan = plan.with_images(len(dataset.images))
-    dataset = discreet(dataset, plan.recipe)
+    dataset = discreet(dataset, plan.recipe, plan.engine.ranks)
     facts = plan.facts(dataset)
     cache = plan.recipe.data.cache
     kept = changed(moved(plan.recipe, Path(), path), "data", cache=cache if cache == OFF else "")
@@ -93,11 +94,12 @@ def train_plan(plan: Plan, run: Path | None = None, allow_code: bool = False, tr
     return play(begun(plan.recipe, facts, dataset, plan.engine, path, plan.total_nimg, allow_code), track)
 
 
-def discreet(dataset: Dataset, recipe: Recipe) -> Dataset:
+def discreet(dataset: Dataset, recipe: Recipe, ranks: Ranks) -> Dataset:
     """The data set of a private run: its classes are numbers, and their names are said once."""
     if not recipe.data.private or not dataset.classes:
         return dataset
-    print("classes " + ", ".join(f"{i} is {name}" for i, name in enumerate(dataset.classes)) + " (said here only)")
+    if ranks.first:
+        print("classes " + ", ".join(f"{i} is {name}" for i, name in enumerate(dataset.classes)) + " (said here only)")
     return replace(dataset, classes=tuple(str(i) for i in range(len(dataset.classes))))
 
 
@@ -151,7 +153,7 @@ def resume_first(
         raise UserError(f"{path} is private and does not say where its images are: name them with --data")
     recipe = changed(where, "data", **{name: value for name, value in data.items() if value is not None})
     recipe = changed(recipe, "train", device=device or recipe.train.device)
-    dataset = same_data(recipe, facts)
+    dataset = same_data(recipe, facts, ranks)
     engine = engine_of(recipe, ranks)
     total_nimg = round(amount(recipe.train.length)[0] * 1000)
     if length:
@@ -169,15 +171,15 @@ def resume_first(
     return play(session, track)
 
 
-def same_data(recipe: Recipe, facts: Mapping[str, Any]) -> Dataset:
+def same_data(recipe: Recipe, facts: Mapping[str, Any], ranks: Ranks) -> Dataset:
     """The images that a run was trained on. Raises `UserError` where they are others."""
-    with counted("decoding") as progress:
+    with counted("decoding") if ranks.first else nullcontext() as progress:
         dataset = prepare(open_source(recipe.data.source, cache_folder()), recipe.data, facts["channels"], progress)
     if dataset.fingerprint != facts["data_fingerprint"]:
         raise UserError(
             f"the images in {recipe.data.source} are not those that the run was trained on: name those with --data"
         )
-    return discreet(dataset, recipe)
+    return discreet(dataset, recipe, ranks)
 
 
 def engine_of(recipe: Recipe, ranks: Ranks) -> Engine:
@@ -200,14 +202,15 @@ def begun(
     """The run on this rank, at its newest checkpoint or at its start; the other ranks are told."""
     engine.ranks.publish("run", json.dumps({"recipe": to_toml(recipe, facts), "path": str(path)}))
     training = build_training(recipe, dataset, engine, allow_code)
+    engine.ranks.wait_for_all()
     saved = restore_newest(training, path / "checkpoints", print)
     if engine.ranks.first:
         remove_parts(path)
         with (path / "stats.jsonl").open("ab") as file:
             file.truncate(min(file.tell(), saved.get("stats_bytes", 0)))
     total_nimg = total_nimg if extended else saved.get("total_nimg", total_nimg)
-    engine.ranks.publish("total_nimg", str(total_nimg))
-    return Run(path, training, total_nimg, [], seconds=saved.get("seconds", 0.0))
+    engine.ranks.publish("end", json.dumps({"total_nimg": total_nimg, "extended": extended and bool(saved)}))
+    return Run(path, training, total_nimg, [], saved.get("seconds", 0.0), extended and bool(saved))
 
 
 def follow(ranks: Ranks, allow_code: bool) -> Trained:
@@ -215,10 +218,11 @@ def follow(ranks: Ranks, allow_code: bool) -> Trained:
     published = json.loads(ranks.published("run"))
     recipe, facts = from_toml(published["recipe"], "the recipe of the first rank")
     engine = engine_of(recipe, ranks)
-    training = build_training(recipe, same_data(recipe, facts), engine, allow_code)
+    training = build_training(recipe, same_data(recipe, facts, ranks), engine, allow_code)
+    ranks.wait_for_all()
     restore_newest(training, Path(), print)
-    total_nimg = int(ranks.published("total_nimg"))
-    return play(Run(Path(published["path"]), training, total_nimg, []))
+    end = json.loads(ranks.published("end"))
+    return play(Run(Path(published["path"]), training, end["total_nimg"], [], extended=end["extended"]))
 
 
 def differences(facts: Mapping[str, Any], engine: Engine, deterministic: bool) -> str:
@@ -236,12 +240,18 @@ def play(run: Run, track: str | None = None) -> Trained:
         return Trained(run.path, finished=True)
     with ExitStack() as shown:
         if run.first:
+            if track == "wandb" and run.training.recipe.data.private:
+                raise UserError(
+                    "wandb notes the command line and the machine, and the run is private: leave --track out"
+                )
             listeners = [tracker_for(track, run.path)] if track else []
             run.listeners += [*listeners, display_for(run.total_nimg)]
             for listener in run.listeners:
                 shown.callback(listener.close)
+        if run.first:
+            shown.enter_context(alone_in(run.path))
         with stop_signals(run.training.engine.ranks) as stopped:
-            finished = run.play(stopped.is_set)
+            finished = run.play(stopped.is_set, stopped.agreed)
     if run.first:
         report(run, finished)
     return Trained(run.path, finished)
@@ -266,19 +276,45 @@ def quote(path: Path) -> str:
     return shell_quote(str(path))
 
 
+class Stop(threading.Event):
+    """Set when somebody asks to stop. A rank that then waits for the others in vain ends after `STOP_SECONDS`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.give_up = threading.Timer(STOP_SECONDS, os._exit, [1])
+        self.give_up.daemon = True
+
+    def agreed(self) -> None:
+        """All ranks have left the loop: saving may take its time."""
+        self.give_up.cancel()
+
+
 @contextmanager
-def stop_signals(ranks: Ranks) -> Iterator[threading.Event]:
+def alone_in(run: Path) -> Iterator[None]:
+    """Keeps other sessions out of the run's folder. Raises `UserError` when one is in it."""
+    lock = FileLock(run / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(f"another process trains {run} at this moment: wait for it, or stop it first") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (run / ".lock").unlink()
+        lock.release()
+
+
+@contextmanager
+def stop_signals(ranks: Ranks) -> Iterator[Stop]:
     """Ctrl-C, SIGTERM, SIGUSR1 and a closed terminal set the event; a second Ctrl-C raises KeyboardInterrupt at once.
 
-    Several ranks agree on where to stop. One that waits for the others in vain ends after `STOP_SECONDS`.
+    Several ranks agree on where to stop.
     """
-    stopped = threading.Event()
+    stopped = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stopped
         return
-    give_up = threading.Timer(STOP_SECONDS, os._exit, [1])
-    give_up.daemon = True
-
     asked_at = 0.0
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -287,7 +323,7 @@ def stop_signals(ranks: Ranks) -> Iterator[threading.Event]:
             asked_at = time.monotonic()
             stopped.set()
             if ranks.num > 1:
-                give_up.start()
+                stopped.give_up.start()
             if ranks.first:
                 with suppress(RuntimeError):  # it may come in the middle of another print
                     print("stopping after this iteration, and saving (Ctrl-C again to give up at once)", flush=True)
@@ -298,6 +334,6 @@ def stop_signals(ranks: Ranks) -> Iterator[threading.Event]:
     try:
         yield stopped
     finally:
-        give_up.cancel()
+        stopped.agreed()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -4,6 +4,7 @@ The lines are read from the file rather than taken from the loop, so that events
 metrics arrive too, and a mirror that begins late is filled up from the start.
 """
 
+import contextlib
 import io
 import json
 import secrets
@@ -20,6 +21,7 @@ from gannet.parts import Table
 from gannet.training.run import Snapshot
 
 TRACKERS = Table("tracker", ("tensorboard", "gannet.track:TensorBoard"), ("wandb", "gannet.track:Wandb"))
+SECONDS = 5.0  # between two looks at the file
 UNMIRRORED = ("type", "kimg")
 NUMBERS = ("stats", "metric")  # the types of lines that hold numbers; others are told as text
 
@@ -33,12 +35,15 @@ class Tracker:
         path.touch()
         self._file = path.open("rb")
         self._nimg = 0  # of the newest line that was handed on
+        self._next = 0.0
         if known:
             self._skip()
 
     def on_stats(self, line: Mapping[str, Any]) -> None:
-        """Hands on what stats.jsonl has since the last call."""
-        self._mirror()
+        """Hands on what stats.jsonl has since the last call, every few seconds."""
+        if time.monotonic() >= self._next:
+            self._mirror()
+            self._next = time.monotonic() + SECONDS
 
     def on_tick(self, snapshot: Snapshot) -> None:
         """Hands on the grid."""
@@ -80,7 +85,8 @@ class Tracker:
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         while (text := self._file.readline()).endswith(b"\n"):
-            yield json.loads(text)
+            with contextlib.suppress(ValueError):  # what a crash has left
+                yield json.loads(text)
         self._file.seek(-len(text), io.SEEK_CUR)  # a line that is not yet whole
 
     def _skip(self) -> None:

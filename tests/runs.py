@@ -45,6 +45,8 @@ class Stop:
     def __init__(self, after: int, killed: bool = False):
         self.after, self.killed = after, killed
 
+    def agreed(self) -> None: ...
+
     def is_set(self) -> bool:
         self.after -= 1
         if self.after == 0 and self.killed:

@@ -14,7 +14,9 @@ import pytest
 Pictures = Callable[..., Path]
 SCRIPT = Path(__file__).parents[1] / "docs" / "slurm.sh"
 COMMANDS = {
-    "srun": 'exec "$@"',
+    # As the real one, it kills the step for a TERM of its own; scancel reaches the processes of the step.
+    "srun": """setsid "$@" & echo $! > "$STEP"; trap 'kill -9 -$(cat "$STEP")' TERM; wait $!""",
+    "scancel": '[ "$1 $2" = "--signal=TERM 7" ] && kill -TERM -$(cat "$STEP")',
     "torchrun": f'exec "{sys.executable}" -m torch.distributed.run "$@"',
     "scontrol": 'if [ "$1" = show ]; then echo localhost; else echo "$@" >> "$REQUEUED"; fi',
 }
@@ -34,6 +36,7 @@ def test_a_job_that_runs_out_of_time_goes_back_to_the_queue_and_on(pictures: Pic
         **os.environ,
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "REQUEUED": str(tmp_path / "requeued"),
+        "STEP": str(tmp_path / "step"),
         "PORT": port,
         "SLURM_NNODES": "1",
         "SLURM_JOB_ID": "7",
@@ -64,4 +67,4 @@ def test_a_job_that_runs_out_of_time_goes_back_to_the_queue_and_on(pictures: Pic
     said, _ = job.communicate(timeout=300)
     assert job.returncode == 0 and "goes on at" in said and "try next" in said, said
     assert (tmp_path / "requeued").read_text() == "requeue 7\n"
-    assert (tmp_path / "gannet").is_dir()
+    assert (tmp_path / "gannet").is_dir() and not (tmp_path / "cache").exists()

@@ -22,7 +22,7 @@ from PIL import Image
 
 from gannet.data import SHARDS
 from gannet.data.pool import Progress, reason
-from gannet.data.sources import Source, class_folders, is_hidden, is_image, natural, open_image, shown
+from gannet.data.sources import MAX_BYTES, Source, class_folders, is_hidden, is_image, natural, open_image, shown
 from gannet.errors import UserError
 from gannet.files import patiently, size_of, write_text
 
@@ -79,8 +79,8 @@ class Tar(Source):
     def open(self, i: int) -> Image.Image:
         """The image, its compressed bytes in memory."""
         number, offset, size = self._places[i]
-        if not size:
-            raise ValueError("the file is empty")
+        if not 0 < size <= MAX_BYTES:
+            raise ValueError("the file is larger than 512 MiB" if size else "the file is empty")
         return open_image(BytesIO(_read(self.files[number], offset, size)), Path(self.names[i]).suffix)
 
     def key(self, i: int) -> str:
@@ -183,6 +183,10 @@ def _kept(folder: Path) -> list[str]:
 def _copied(address: str, folder: Path, progress: Progress | None) -> list[str]:
     system, paths = _listed(address)
     names = [PurePosixPath(path).name for path in paths]
+    if odd := [name for name in names if not re.fullmatch(r"[\w.-]+", name) or name.startswith(".")]:
+        raise UserError(
+            f"{address} holds a shard called {shown(odd[0])}: rename it to letters, digits, '.', '-' and '_'"
+        )
     if len(set(names)) < len(names):
         names = [f"{i:05}-{name}" for i, name in enumerate(names)]
     missing = [(path, folder / name) for path, name in zip(paths, names, strict=True) if not (folder / name).is_file()]

@@ -4,27 +4,31 @@ Labels make it conditional (Mirza and Osindero 2014): G and D both see the c of 
 width 0 where there are no classes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from gannet.errors import UserError
-from gannet.games.turn import Batch, Draw, Loss, Noise, Now, Turn
-from gannet.losses.adversarial import NonSaturating
+from gannet.games.turn import AsItIs, Augment, Batch, Draw, Loss, Noise, Now, Objective, Turn
+from gannet.losses.adversarial import Separable
+from gannet.losses.regularisers import Judged, Penalty
 
 
 class GAN:
     """Alternating steps (Goodfellow et al. 2014, algorithm 1): D `d_steps` times, then G `g_steps` times.
 
     G's first turn plays the fakes that D has just seen, or fresh ones with `fresh_noise`; its
-    further turns always play fresh ones.
+    further turns always play fresh ones. A penalty of every step joins its player's turn; one of
+    every k-th iteration has a turn of its own, k times as strong (Karras et al. 2020, section 3.1).
     """
 
     def __init__(
         self,
         networks: Mapping[str, nn.Module],
-        objective: NonSaturating,
+        objective: Objective,
+        penalties: Mapping[str, Penalty] | None = None,
+        augment: Augment | None = None,
         *,
         d_steps: int = 1,
         g_steps: int = 1,
@@ -33,43 +37,83 @@ class GAN:
         if min(d_steps, g_steps) < 1:
             raise UserError("game.d_steps and game.g_steps must be at least 1")
         self.G, self.D, self.objective = networks["G"], networks["D"], objective
+        self.penalties, self.augment = dict(penalties or {}), augment or AsItIs()
+        self.signs: list[Tensor] = []
         self.d_steps, self.g_steps, self.fresh_noise = d_steps, g_steps, fresh_noise
         self.players = {"G": [self.G], "D": [self.D]}
         self.num_batches = d_steps
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
-        for _ in range(self.d_steps):
-            batch = draw()
-            fakes = now.fakes(lambda batch=batch: self.G(batch.z, batch.c), shared=not self.fresh_noise)
+        for step in range(1, self.d_steps + 1):
+            batch, is_last = draw(), step == self.d_steps
+            shared = is_last and not self.fresh_noise
+            fakes = now.fakes(lambda batch=batch: self.G(batch.z, batch.c), shared)
             yield Turn("D", learns="D", loss=lambda: self.d_loss(batch, fakes.detached()))
+            yield from self.lazy("D", now, lambda: Judged(self.D, self.G, batch.x, fakes.detached(), batch.z, batch.c))
         for step in range(self.g_steps):
             if step or self.fresh_noise:
                 noise = draw.noise()
-                yield Turn("G", learns="G", loss=lambda: self.g_loss(self.G(noise.z, noise.c), noise.c))
+                yield Turn("G", learns="G", loss=lambda: self.g_loss(self.G(noise.z, noise.c), noise, batch))
             else:
-                yield Turn("G", learns="G", loss=lambda: self.g_loss(fakes.attached(), batch.c))
+                yield Turn("G", learns="G", loss=lambda: self.g_loss(fakes.attached(), batch, batch))
+        yield from self.lazy("G", now, lambda: Judged(self.D, self.G, batch.x, fakes.detached(), batch.z, batch.c))
+
+    def lazy(self, player: str, now: Now, judged: Callable[[], Judged]) -> Iterator[Turn]:
+        """The turns of the player's penalties that are not of every step, where they are due."""
+        for name, penalty in self.penalties.items():
+            if penalty.player == player and penalty.every > 1 and now.iteration % penalty.every == 0:
+                yield Turn(
+                    f"{player} {name}", player, lambda penalty=penalty, name=name: Loss({name: penalty(judged())})
+                )
+
+    def of_every_step(self, player: str, judged: Judged) -> dict[str, Tensor]:
+        return {
+            name: penalty(judged)
+            for name, penalty in self.penalties.items()
+            if penalty.player == player and penalty.every == 1
+        }
 
     def d_loss(self, batch: Batch, fake: Tensor) -> Loss:
         real_logits = self.logits(batch.x, batch.c)
         fake_logits = self.logits(fake, batch.c)
-        terms = {"real": self.objective.d_real(real_logits), "fake": self.objective.d_fake(fake_logits)}
-        return Loss(terms, {**self.seen("real", "D(x)", real_logits), **self.seen("fake", "D(G(z))", fake_logits)})
+        self.signs.append(torch.sign(real_logits.detach() - (self.objective.boundary or 0.0)).mean())
+        judged = Judged(self.D, self.G, batch.x, fake, batch.z, batch.c, real_logits, fake_logits)
+        terms = {**self.objective.d(real_logits, fake_logits), **self.of_every_step("D", judged)}
+        return Loss(terms, {**self.seen("real", real_logits), **self.seen("fake", fake_logits)})
 
-    def g_loss(self, fake: Tensor, c: Tensor) -> Loss:
-        logits = self.logits(fake, c)
-        return Loss({"adversarial": self.objective.g(logits)}, {"D(G(z)) after": torch.sigmoid(logits.detach())})
+    def g_loss(self, fake: Tensor, noise: Noise, batch: Batch) -> Loss:
+        """G's loss on its fakes; `batch` has the reals that a relativistic objective compares them with."""
+        logits = self.logits(fake, noise.c)
+        real = [self.logits(batch.x, batch.c)] if self.objective.needs_real else []
+        terms = {"adversarial": self.objective.g(logits, *real)}
+        terms |= self.of_every_step("G", Judged(self.D, self.G, batch.x, fake, noise.z, noise.c, None, logits))
+        return Loss(terms, self.seen("fake", logits, " after"))
+
+    def adjust(self, average_: Callable[[Sequence[Tensor]], None], num_images: int) -> None:
+        """After an iteration: steers the augmentation, and makes what penalties remember the ranks' mean."""
+        remembered = [buffer for penalty in self.penalties.values() for buffer in penalty.buffers()]
+        signs, self.signs = self.signs, []
+        sign = [torch.stack(signs).mean()] if signs else []
+        average_([*remembered, *sign])
+        if sign:
+            self.augment.update(sign[0], num_images)
 
     def logits(self, x: Tensor, c: Tensor) -> Tensor:
-        """What D says of x, in float32 at least: losses are too fine for half precision."""
-        logits = self.D(x, c)
+        """What D says of x as it sees it, in float32 at least: losses are too fine for half precision."""
+        logits = self.D(self.augment(x), c)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
-    @staticmethod
-    def seen(kind: str, name: str, logits: Tensor) -> dict[str, Tensor]:
-        """How D rates reals or fakes, and how often it is right."""
-        logits = logits.detach()
-        right = logits > 0 if kind == "real" else logits <= 0
-        return {name: torch.sigmoid(logits), f"accuracy {kind}": right.float()}
+    def seen(self, kind: str, logits: Tensor, when: str = "") -> dict[str, Tensor]:
+        """How D rates reals or fakes, and how often it is right, in the words that its objective allows."""
+        logits, found = logits.detach(), {}
+        if self.objective.classifier:
+            found[("D(x)" if kind == "real" else "D(G(z))") + when] = torch.sigmoid(logits)
+        else:
+            found[f"logit {kind}{when}"] = logits
+        if self.objective.boundary is not None and not when:
+            is_real = logits > self.objective.boundary
+            found[f"accuracy {kind}"] = (is_real if kind == "real" else ~is_real).float()
+        return found
 
 
 class SimultaneousGAN(GAN):
@@ -78,15 +122,23 @@ class SimultaneousGAN(GAN):
     D's gradient reaches the fakes of the very batch that G is judged on.
     """
 
-    def __init__(self, networks: Mapping[str, nn.Module], objective: NonSaturating):
-        super().__init__(networks, objective)
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        objective: Objective,
+        penalties: Mapping[str, Penalty] | None = None,
+        augment: Augment | None = None,
+    ):
+        super().__init__(networks, objective, penalties, augment)
+        if any(penalty.every > 1 for penalty in self.penalties.values()):
+            raise UserError("gan-simultaneous takes both steps at once: set `every` of its penalties to 1")
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
         batch = draw()
         fakes = now.fakes(lambda: self.G(batch.z, batch.c))
         yield (
             Turn("D", learns="D", loss=lambda: self.d_loss(batch, fakes.detached())),
-            Turn("G", learns="G", loss=lambda: self.g_loss(fakes.attached(), batch.c)),
+            Turn("G", learns="G", loss=lambda: self.g_loss(fakes.attached(), batch, batch)),
         )
 
 
@@ -96,8 +148,21 @@ class HalvesGAN(GAN):
     The two halves are turns of the same name, so D's loss is reported as their mean.
     """
 
-    def __init__(self, networks: Mapping[str, nn.Module], objective: NonSaturating, *, g_steps: int = 1):
-        super().__init__(networks, objective, g_steps=g_steps)
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        objective: Objective,
+        penalties: Mapping[str, Penalty] | None = None,
+        augment: Augment | None = None,
+        *,
+        g_steps: int = 1,
+    ):
+        super().__init__(networks, objective, penalties, augment, g_steps=g_steps)
+        if not isinstance(objective, Separable) or penalties:
+            raise UserError(
+                "gan-halves shows D reals and fakes apart: it takes no relativistic objective and no penalty"
+            )
+        self.halves = objective
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
         batch = draw()
@@ -106,7 +171,7 @@ class HalvesGAN(GAN):
         yield Turn("D", learns="D", loss=lambda: self.d_fake_loss(fake, batch.c))
         for _ in range(self.g_steps):
             noise = draw.noise()
-            yield Turn("G", learns="G", loss=lambda noise=noise: self.g_loss(self.G(noise.z, noise.c), noise.c))
+            yield Turn("G", "G", lambda noise=noise: self.g_loss(self.G(noise.z, noise.c), noise, batch))
 
     @torch.no_grad()
     def inferred(self, noise: Noise) -> Tensor:
@@ -117,8 +182,8 @@ class HalvesGAN(GAN):
 
     def d_real_loss(self, batch: Batch) -> Loss:
         logits = self.logits(batch.x, batch.c)
-        return Loss({"half": self.objective.d_real(logits)}, self.seen("real", "D(x)", logits))
+        return Loss({"half": self.halves.d_real(logits)}, self.seen("real", logits))
 
     def d_fake_loss(self, fake: Tensor, c: Tensor) -> Loss:
         logits = self.logits(fake, c)
-        return Loss({"half": self.objective.d_fake(logits)}, self.seen("fake", "D(G(z))", logits))
+        return Loss({"half": self.halves.d_fake(logits)}, self.seen("fake", logits))

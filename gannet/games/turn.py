@@ -1,6 +1,6 @@
 """What a game and the loop say to each other."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -87,9 +87,32 @@ class Now:
 
 
 class Objective(Protocol):
-    """What the players minimise."""
+    """What the players minimise: see `gannet.losses.adversarial`."""
 
     classifier: bool
+    boundary: float | None
+    needs_real: bool
+
+    def d(self, real: Tensor, fake: Tensor) -> Mapping[str, Tensor]: ...
+
+    g: Callable[..., Tensor]
+
+
+class Augment(Protocol):
+    """What D sees of an image `[N, C, H, W]` in [-1, 1], and who is told how sure D is of reals."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+    def update(self, sign_mean: Tensor, num_images: int) -> None: ...
+
+
+class AsItIs:
+    """No augmentation."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x
+
+    def update(self, sign_mean: Tensor, num_images: int) -> None: ...
 
 
 class Game(Protocol):
@@ -101,3 +124,7 @@ class Game(Protocol):
     """Batches of reals that one iteration takes."""
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]: ...
+
+    def adjust(self, average_: Callable[[Sequence[Tensor]], None], num_images: int) -> None:
+        """Called after each iteration; `average_` makes tensors their mean over the ranks, in place."""
+        ...

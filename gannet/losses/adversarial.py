@@ -1,8 +1,12 @@
 """Adversarial objectives, from logits: never a sigmoid followed by a logarithm.
 
-An objective gives D's loss on reals and on fakes, and G's loss, one value a sample `[N]` in float32.
-`classifier` says that D's logit is that of "x is real", so that its sigmoid is a probability.
+An objective gives D's loss, `d(real, fake)`, as named terms, and G's, `g(fake)`, one value a sample
+`[N]` in float32. `classifier` says that D's logit is that of "x is real", so that its sigmoid is a
+probability; `boundary` is the logit above which D takes an image for real, None where there is none;
+`needs_real` that G's loss is `g(fake, real)`.
 """
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -16,7 +20,31 @@ def bce(logits: Tensor, label: Tensor | float) -> Tensor:
     return softplus(logits) - label * logits
 
 
-class NonSaturating:
+class Separable:
+    """An objective whose losses look at reals and at fakes apart."""
+
+    classifier = False
+    boundary: float | None = 0.0
+    needs_real = False
+
+    def d(self, real: Tensor, fake: Tensor) -> Mapping[str, Tensor]:
+        """D's loss."""
+        return {"real": self.d_real(real), "fake": self.d_fake(fake)}
+
+    def d_real(self, logits: Tensor) -> Tensor:
+        """D's loss on reals."""
+        raise NotImplementedError
+
+    def d_fake(self, logits: Tensor) -> Tensor:
+        """D's loss on fakes."""
+        raise NotImplementedError
+
+    def g(self, logits: Tensor) -> Tensor:
+        """G's loss on the logits of its fakes."""
+        raise NotImplementedError
+
+
+class NonSaturating(Separable):
     """G maximises log D(G(z)) (Goodfellow et al. 2014, section 3).
 
     D's labels: `real_label` and `fake_label` of 1 and 0, or smoothed, one-sided (0.9 and 0: Salimans

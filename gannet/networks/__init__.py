@@ -12,9 +12,21 @@ GENERATORS = Table(
     "generator",
     ("mlp", "gannet.networks.mlp:Generator"),
     ("dcgan", "gannet.networks.dcgan:Generator"),
+    ("r3gan", "gannet.networks.r3gan:Generator"),
+    ("fastgan", "gannet.networks.fastgan:Generator"),
+    ("resnet", "gannet.networks.resnet:Generator"),
+    ("biggan", "gannet.networks.biggan:Generator"),
+    ("biggan-deep", "gannet.networks.biggan:DeepGenerator"),
+    ("stylegan2", "gannet.networks.stylegan2:Generator"),
 )
 DISCRIMINATORS = Table(
     "discriminator",
     ("mlp", "gannet.networks.mlp:Discriminator"),
     ("dcgan", "gannet.networks.dcgan:Discriminator"),
+    ("r3gan", "gannet.networks.r3gan:Discriminator"),
+    ("fastgan", "gannet.networks.fastgan:Discriminator"),
+    ("resnet", "gannet.networks.resnet:Discriminator"),
+    ("biggan", "gannet.networks.biggan:Discriminator"),
+    ("biggan-deep", "gannet.networks.biggan:DeepDiscriminator"),
+    ("stylegan2", "gannet.networks.stylegan2:Discriminator"),
 )

@@ -10,7 +10,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gannet.errors import UserError
 
 MASK_PIECE = 2**15  # values: small enough for the cache, and below what torch splits over threads
-Init = Literal["pytorch", "dcgan", "he_uniform", "glorot_uniform"]
+Init = Literal["pytorch", "dcgan", "he_uniform", "glorot_uniform", "orthogonal"]
 
 
 class ClassEmbedding(nn.Module):
@@ -96,7 +96,8 @@ def initialise(network: nn.Module, init: Init) -> None:
     """Sets the weights of linear and convolution layers and of batch norm.
 
     dcgan: N(0, 0.02), batch norm's scale N(1, 0.02) (Radford et al. 2016, section 4 and its code);
-    he_uniform and glorot_uniform as in Keras, biases 0; pytorch leaves the layers' own.
+    he_uniform and glorot_uniform as in Keras, and orthogonal (Saxe et al. 2014), all with biases 0;
+    pytorch leaves the layers' own.
     """
     if init == "pytorch":
         return
@@ -104,6 +105,7 @@ def initialise(network: nn.Module, init: Init) -> None:
         "dcgan": lambda w: nn.init.normal_(w, 0.0, 0.02),
         "he_uniform": lambda w: nn.init.kaiming_uniform_(w, nonlinearity="relu"),
         "glorot_uniform": nn.init.xavier_uniform_,
+        "orthogonal": nn.init.orthogonal_,
     }[init]
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -115,9 +117,12 @@ def initialise(network: nn.Module, init: Init) -> None:
 
 
 def spectrally_normalise(network: nn.Module) -> None:
-    """Divides the weight of each convolution by its largest singular value (Miyato et al. 2018), once initialised."""
+    """Divides each weight by its largest singular value (Miyato et al. 2018), once initialised.
+
+    That is for convolutions and linear layers; an embedding is left as it is.
+    """
     for module in list(network.modules()):
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d | nn.Linear):
             spectral_norm(module)
 
 

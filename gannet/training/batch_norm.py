@@ -31,7 +31,8 @@ class SyncBatchNorm(_BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
-        weight = input.new_ones(self.num_features, dtype=torch.float32) if self.weight is None else self.weight
+        precision = torch.promote_types(input.dtype, torch.float32)
+        weight = input.new_ones(self.num_features, dtype=precision) if self.weight is None else self.weight
         bias = torch.zeros_like(weight) if self.bias is None else self.bias
         y, mean, variance = cast(Any, _Normalise.apply(input, weight, bias, self.eps, self.ranks))
         self.remember(mean, variance, input.numel() // input.shape[1] * self.ranks.num)
@@ -69,15 +70,15 @@ class _Normalise(torch.autograd.Function):
                 torch.autograd.grad(plainly(x, weight, bias, ctx.eps, ctx.ranks), inputs, dy, create_graph=True)
             )
             return *(next(found) if is_needed else None for is_needed in needed), None, None
-        # As if mean and variance were fixed, and then what moving them does (the paper's section 3, its chain rule).
-        backward = torch.ops.aten.native_batch_norm_backward
-        dx, dweight, dbias = backward(dy, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True])
+        # The kernel moves mean and variance with this rank's sums (the paper's section 3, its chain rule); what the
+        # others' sums differ by is added, which is little, and so safe in half precision.
+        backward, scale = torch.ops.aten.native_batch_norm_backward, (variance + ctx.eps).rsqrt()
+        dx, dweight, dbias = backward(dy, x, weight, None, None, mean, scale, True, ctx.eps, [True, True, True])
         if needed[0]:
             sum_weight, sum_bias = ctx.ranks.sum_(torch.stack([dweight, dbias]))
-            scale = (variance + ctx.eps).rsqrt()
-            num = x.numel() // x.shape[1] * ctx.ranks.num
-            of_x = -weight * scale.square() * sum_weight / num
-            shift = -weight * scale * sum_bias / num - of_x * mean
+            own = x.numel() // x.shape[1]
+            of_x = -weight * scale.square() * (sum_weight / ctx.ranks.num - dweight) / own
+            shift = -weight * scale * (sum_bias / ctx.ranks.num - dbias) / own - of_x * mean
             dx.add_(across(shift, x)).addcmul_(x, across(of_x, x).to(x.dtype))
         return dx, dweight, dbias, None, None
 

@@ -2,19 +2,20 @@
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from gannet.config import CONVERTER, Part, Recipe
+from gannet.augment import AUGMENTATIONS
+from gannet.config import CONVERTER, Optim, Part, Recipe
 from gannet.data.batch import Loader
 from gannet.data.dataset import Dataset
 from gannet.errors import UserError, nearest
 from gannet.games import GAMES
-from gannet.losses import OBJECTIVES
+from gannet.losses import OBJECTIVES, PENALTIES
 from gannet.networks import DISCRIMINATORS, GENERATORS
 from gannet.parts import Table, settings_of
 from gannet.training.batch_norm import synchronise
@@ -22,7 +23,13 @@ from gannet.training.ema import EMA
 from gannet.training.engine import Engine, reseed
 from gannet.training.loop import Training
 
-PARTS: Mapping[str, Table] = {"G": GENERATORS, "D": DISCRIMINATORS, "game": GAMES, "objective": OBJECTIVES}
+PARTS: Mapping[str, Table] = {
+    "G": GENERATORS,
+    "D": DISCRIMINATORS,
+    "game": GAMES,
+    "objective": OBJECTIVES,
+    "augment": AUGMENTATIONS,
+}
 
 
 def completed(recipe: Recipe, allow_code: bool = False) -> Recipe:
@@ -30,12 +37,19 @@ def completed(recipe: Recipe, allow_code: bool = False) -> Recipe:
 
     Raises `UserError` for unknown parts and settings and for values of the wrong type.
     """
-    parts: dict[str, Any] = {field: complete(getattr(recipe, field), field, allow_code) for field in PARTS}
+    parts: dict[str, Any] = {
+        field: complete(getattr(recipe, field), field, table.find(getattr(recipe, field).name, allow_code))
+        for field, table in PARTS.items()
+    }
+    parts["penalties"] = {
+        name: complete(Part(name, settings), f"penalties.{name}", PENALTIES.find(name, allow_code)).settings
+        for name, settings in recipe.penalties.items()
+    }
     return replace(recipe, **parts)
 
 
-def complete(part: Part, field: str, allow_code: bool) -> Part:
-    known = settings_of(PARTS[field].find(part.name, allow_code))
+def complete(part: Part, field: str, build: Callable[..., Any]) -> Part:
+    known = settings_of(build)
     for name in part.settings:
         if name not in known:
             raise UserError(f"{field} '{part.name}' has no setting '{name}'{nearest(name, known)}")
@@ -99,18 +113,30 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
     networks = {name: engine.place(network).train() for name, network in networks.items()}
     check_batch_norm(recipe, networks)
     objective = OBJECTIVES.find(recipe.objective.name, allow_code)(**recipe.objective.settings)
-    game = GAMES.find(recipe.game.name, allow_code)(networks, objective, **recipe.game.settings)
+    penalties = {
+        name: engine.place(PENALTIES.find(name, allow_code)(**settings)) for name, settings in recipe.penalties.items()
+    }
+    augment = engine.place(AUGMENTATIONS.find(recipe.augment.name, allow_code)(**recipe.augment.settings))
+    game = GAMES.find(recipe.game.name, allow_code)(networks, objective, penalties, augment, **recipe.game.settings)
     if set(recipe.optim) != set(game.players):
         have, want = ", ".join(recipe.optim), ", ".join(game.players)
         raise UserError(f"optim has {have}, and the players of '{recipe.game.name}' are {want}")
-    fused = engine.device.type != "mps"  # there the fused kernel steps whatever found_inf says
-    optimizers: dict[str, torch.optim.Optimizer] = {}
-    for player, settings in recipe.optim.items():
-        parameters = [p for network in game.players[player] for p in network.parameters()]
-        optimizers[player] = torch.optim.Adam(parameters, settings.lr, settings.betas, settings.eps, fused=fused)
+    optimizers = {
+        player: optimizer(settings, [p for network in game.players[player] for p in network.parameters()], engine)
+        for player, settings in recipe.optim.items()
+    }
     half_life = recipe.ema.half_life_kimg
-    ema = EMA(networks["G"], half_life) if half_life else None
+    ema = EMA(networks["G"], half_life, recipe.ema.warm_up) if half_life else None
     for network in networks.values():
         synchronise(network, engine.ranks)
     loader = Loader(dataset, recipe.data, recipe.seed, typing.cast(int, networks["G"].z_dim), engine.device)
-    return Training(recipe, engine, loader, networks, game, optimizers, ema)
+    remembering = {f"penalty {name}": penalty for name, penalty in penalties.items()} | {"augment": augment}
+    return Training(recipe, engine, loader, networks | remembering, game, optimizers, ema)
+
+
+def optimizer(settings: Optim, parameters: list[nn.Parameter], engine: Engine) -> torch.optim.Optimizer:
+    """As the recipe has it; Adam in one fused kernel where that refuses a step on the device itself."""
+    if settings.name == "rmsprop":
+        return torch.optim.RMSprop(parameters, settings.lr, settings.betas[1], settings.eps)
+    fused = engine.device.type != "mps"  # there the fused kernel steps whatever found_inf says
+    return torch.optim.Adam(parameters, settings.lr, settings.betas, settings.eps, fused=fused)

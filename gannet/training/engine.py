@@ -50,7 +50,8 @@ def find_device(name: str, ranks: Ranks = ALONE) -> torch.device:
     Raises `UserError` for a device that is not here.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        has_mps = torch.backends.mps.is_available() and ranks.num == 1  # which cannot speak to another rank
+        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     if name == "cuda" and ranks.num > 1:
         name = f"cuda:{ranks.local}"
     if name.partition(":")[0] not in DEVICES:

@@ -26,7 +26,7 @@ GIVE_UP_AFTER = 3  # iterations in a row that had to be skipped
 class Training:
     """Everything that moves while a run goes on."""
 
-    COUNTERS: ClassVar = ("iteration", "cur_nimg", "num_z", "num_skipped", "skipped_in_a_row", "num_returns", "micro")
+    COUNTERS: ClassVar = ("iteration", "cur_nimg", "num_z", "num_skipped", "skipped_in_a_row", "num_returns", "fits")
 
     recipe: Recipe
     engine: Engine
@@ -43,16 +43,22 @@ class Training:
     skipped_in_a_row: int = 0
     num_returns: int = 0
     """How often the run went back to a checkpoint because it diverged."""
-    micro: int = 0
-    """Images that one rank computes at once."""
+    fits: int = 0
+    """Images that fit into the memory at once, where it was found to be too small; else 0."""
 
     def __post_init__(self) -> None:
-        self.micro = self.micro or self.recipe.train.micro_batch or self.recipe.train.batch // self.engine.ranks.num
         self.parameters = {
             player: [p for network in networks for p in network.parameters()]
             for player, networks in self.game.players.items()
         }
         self.buffers = [b for network in self.networks.values() for b in network.buffers()]
+
+    @property
+    def micro(self) -> int:
+        """Images that this rank computes at once: an equal part of its share of the batch."""
+        own = self.recipe.train.batch // self.engine.ranks.num
+        most = min(self.recipe.train.micro_batch or own, self.fits or own)
+        return max(part for part in range(1, most + 1) if own % part == 0)
 
     @property
     def sampler(self) -> nn.Module:
@@ -65,9 +71,10 @@ def iterate(t: Training) -> None:
 
     Raises `DivergedError` when too many iterations in a row were not finite.
     """
-    shares = t.engine.ranks.shares(t.recipe.train.batch // t.micro)
+    size = t.micro
+    shares = t.engine.ranks.shares(t.recipe.train.batch // size)
     now = Now(t.iteration, len(shares))
-    draws = [draw_of(t, share) for share in shares]
+    draws = [draw_of(t, share, size) for share in shares]
     before = [b.clone() for b in t.buffers]
     finite: list[Tensor] = []
     for number, turns in enumerate(rounds(t, [t.game.turns(draw, now) for draw in draws])):
@@ -76,16 +83,17 @@ def iterate(t: Training) -> None:
     t.iteration += 1
     num_images = draws[0].next_real - t.cur_nimg
     t.cur_nimg, t.num_z = draws[0].next_real, draws[0].next_z
+    t.game.adjust(t.engine.ranks.average_, num_images)
     guard(t, finite, before)
     if t.ema:
-        t.ema.update(num_images)
+        t.ema.update(num_images, t.cur_nimg)
 
 
-def draw_of(t: Training, share: int) -> Draw:
+def draw_of(t: Training, share: int, size: int) -> Draw:
     def reseed_draw(number: int) -> None:
         reseed(t.recipe.seed, number, -1, share)
 
-    return Draw(t.loader, reseed_draw, t.cur_nimg, t.num_z, t.recipe.train.batch, share, t.micro)
+    return Draw(t.loader, reseed_draw, t.cur_nimg, t.num_z, t.recipe.train.batch, share, size)
 
 
 def rounds(t: Training, games: Sequence[Iterator[Turn | tuple[Turn, ...]]]) -> Iterator[list[tuple[Turn, ...]]]:
@@ -129,6 +137,7 @@ def record(means: Means, turn: Turn, loss: Loss, weight: float) -> None:
         means.add(name, value, weight)
 
 
+@torch.no_grad()
 def step(t: Training, turn: Turn, loss: Tensor) -> Tensor:
     """One step of the learner's optimizer, none where loss or gradient is not finite; says which it was.
 
@@ -145,11 +154,14 @@ def step(t: Training, turn: Turn, loss: Tensor) -> Tensor:
     t.means.add(f"grad norm {turn.name}", norm)
     finite = torch.isfinite(norm + loss)
     optimizer: Any = t.optimizers[turn.learns]
-    if optimizer.defaults["fused"]:
+    if optimizer.defaults.get("fused"):
         optimizer.found_inf = (~finite).float()
         optimizer.step()
     elif finite:
         optimizer.step()
+    if bound := t.recipe.optim[turn.learns].clip:
+        for parameter in parameters:
+            parameter.clamp_(-bound, bound)
     return finite
 
 

@@ -5,6 +5,7 @@ through here: gradients, statistics, batch norm's moments, when to stop.
 """
 
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from gannet.errors import UserError
 
 TIMEOUT = timedelta(minutes=10)  # for a rank whose machine vanished without closing its connections
 PATIENCE = timedelta(days=7)  # while the first rank looks at the images and decodes them
+SESSIONS = itertools.count()  # of this process: each has its own names in the store
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets
 
 
@@ -60,7 +62,7 @@ class Ranks:
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
         """Makes each tensor its mean over the ranks: one reduction, in the order in which they stand."""
-        if self.num == 1:
+        if self.num == 1 or not tensors:
             return
         flat = self.sum_(torch.cat([tensor.reshape(-1) for tensor in tensors])).div_(self.num)
         parts = flat.split([tensor.numel() for tensor in tensors])
@@ -98,13 +100,20 @@ class Ranks:
         self._together(lambda: self.store.wait([name], PATIENCE))
         return self.store.get(name).decode()
 
+    def wait_for_all(self) -> None:
+        """Returns when every rank has called it, however long that takes."""
+        if self.num > 1:
+            self._together(lambda: self.store.set(f"ready {self.rank}", ""))
+            self._together(lambda: self.store.wait([f"ready {rank}" for rank in range(self.num)], PATIENCE))
+
     def _together(self, what: Callable[[], object]) -> None:
         try:
             what()
         except RuntimeError as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
             raise RankLostError(
                 "another rank died, and the run cannot go on without it: it is saved up to its last checkpoint, and"
-                " gannet resume goes on from there"
+                f" gannet resume goes on from there ({reason})"
             ) from error
 
 
@@ -134,6 +143,7 @@ def launched() -> Iterator[Ranks]:
         yield ALONE
         return
     store, rank, num = next(iter(dist.rendezvous("env://")))
+    store = dist.PrefixStore(f"session {next(SESSIONS)}", store)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=dist.PrefixStore("group", store), rank=rank, world_size=num, timeout=TIMEOUT)
     try:

@@ -17,7 +17,7 @@ from torch import Tensor
 from gannet import __version__
 from gannet.config import to_when
 from gannet.errors import DivergedError, UserError
-from gannet.files import write_with
+from gannet.files import told, write_with
 from gannet.images import MAX_COLUMNS, class_columns, grid, png, side_by_side
 from gannet.networks.folder import save_network
 from gannet.noise import Stream
@@ -61,6 +61,8 @@ class Run:
     listeners: list[Listener]
     seconds: float = 0.0
     """Seconds that earlier sessions of the run took."""
+    extended: bool = False
+    """Whether the end is another than the newest checkpoint says."""
     curves_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -79,24 +81,29 @@ class Run:
         self.num_samples = -(-recipe.samples.num // per_row) * per_row
         self.columns = class_columns(self.num_samples, self.num_classes)
 
-    def play(self, stop: Callable[[], bool]) -> bool:
+    def play(self, stop: Callable[[], bool], agreed: Callable[[], None] = lambda: None) -> bool:
         """Trains to the end, or until `stop()`; saves all either way. True when it came to the end.
 
-        With several ranks each plays its own, and the first alone writes and speaks.
+        With several ranks each plays its own, and the first alone writes and speaks. `agreed()` is
+        called when all of them have left the loop, and before anything is saved.
         """
         t = self.training
         self.started = time.monotonic() - self.seconds
         with kept_memory(t.engine.device), self.stats_opened() as self.stats_file:
             if t.cur_nimg == 0:
                 self.first_pictures()
+            if t.cur_nimg == 0 or self.extended:
                 self.save()
             while (failure := self.play_on(stop)) is not None:
                 self.recover(failure)
+            agreed()
             finished = t.cur_nimg >= self.total_nimg
             if finished and t.means.sums:
                 self.write_stats()
-            self.save()
-            self.last_pictures()
+            # The last checkpoint says that nothing is left to do; a stop must save before it draws.
+            for last in (self.last_pictures, self.save) if finished else (self.save, self.last_pictures):
+                last()
+            t.engine.ranks.any(False)  # none leaves while another saves
         return finished
 
     def stats_opened(self) -> IO[str]:
@@ -135,29 +142,30 @@ class Run:
         there is no smaller share to compute.
         """
         t = self.training
-        at, micro, num_returns, num_skipped = t.cur_nimg / 1000, t.micro, t.num_returns, t.num_skipped
+        at, fits, num_returns, num_skipped = t.cur_nimg / 1000, t.fits, t.num_returns, t.num_skipped
         groups = [group for optimizer in t.optimizers.values() for group in optimizer.param_groups]
         rates = [group["lr"] for group in groups]
         if isinstance(failure, DivergedError):
             num_returns, rates, what = num_returns + 1, [rate / 2 for rate in rates], "diverged"
             if num_returns > MAX_RETURNS:
                 self.save()
+                t.engine.ranks.any(False)  # none leaves while another saves
                 raise failure
         else:
-            micro, what = halved(micro), "out of memory"
-            if not micro or t.engine.ranks.num > 1:
-                advice = "lower --data.resolution or the networks' width" if not micro else "set --train.micro-batch"
+            fits, what = halved(t.micro), "out of memory"
+            if not fits or t.engine.ranks.num > 1:
+                advice = "lower --data.resolution or the networks' width" if not fits else "set --train.micro-batch"
                 raise UserError(f"the memory of {t.engine.device} does not suffice for {t.micro} images: {advice}")
         restore_newest(t, self.path / "checkpoints", print)
-        t.num_returns, t.num_skipped, t.micro = num_returns, num_skipped, micro
+        t.num_returns, t.num_skipped, t.fits = num_returns, num_skipped, fits
         for group, rate in zip((g for o in t.optimizers.values() for g in o.param_groups), rates, strict=True):
             group["lr"] = rate
         learning_rates = dict(zip(t.optimizers, rates, strict=True))
-        self.event(what, at_kimg=at, learning_rates=learning_rates, micro_batch=micro, returns=num_returns)
+        self.event(what, at_kimg=at, learning_rates=learning_rates, micro_batch=t.micro, returns=num_returns)
         if self.first:
             rates_text = ", ".join(f"{player} {rate:g}" for player, rate in learning_rates.items())
             back = f"back at {t.cur_nimg / 1000:.1f} kimg"
-            print(f"{what} at {at:.1f} kimg: {back}, learning rates {rates_text}, {micro} images at once")
+            print(f"{what} at {at:.1f} kimg: {back}, learning rates {rates_text}, {t.micro} images at once")
         self.save()
 
     def write_stats(self) -> None:
@@ -171,8 +179,7 @@ class Run:
         if t.num_skipped:
             counters["skipped"] = t.num_skipped
         line = {"type": "stats", **counters, **finite}
-        self.stats_file.write(json.dumps(line) + "\n")
-        self.stats_file.flush()
+        self.write_line(self.stats_file, line)
         for listener in self.listeners:
             with contextlib.suppress(OSError):  # a closed terminal or pipe is no reason to stop
                 listener.on_stats(line)
@@ -181,20 +188,26 @@ class Run:
         """One line in stats.jsonl about what happened to the run, rather than in it."""
         if not self.first:
             return
+        line = {"type": "event", "kimg": self.training.cur_nimg / 1000, "event": what, **details}
         with (self.path / "stats.jsonl").open("a", encoding="utf-8") as file:
-            line = {"type": "event", "kimg": self.training.cur_nimg / 1000, "event": what, **details}
+            self.write_line(file, line)
+
+    def write_line(self, file: IO[str], line: Mapping[str, Any]) -> None:
+        with told(self.path / "stats.jsonl"):
             file.write(json.dumps(line) + "\n")
+            file.flush()
 
     def save(self) -> None:
         """A checkpoint, the generator and discriminator as folders, and now and then the curves so far."""
         length = 0
         if self.first:
-            os.fsync(self.stats_file.fileno())
+            with told(self.path / "stats.jsonl"):
+                os.fsync(self.stats_file.fileno())
             length = (self.path / "stats.jsonl").stat().st_size
         seconds = time.monotonic() - self.started
         extra = {"stats_bytes": length, "seconds": seconds, "total_nimg": self.total_nimg}
         save_checkpoint(self.path / "checkpoints", self.training, **extra)
-        rater = as_rater(self.training.networks["D"], self.training.loader)
+        rater = as_rater(self.training.networks["D"], self.training.loader, self.training.micro)
         if not self.first:
             return
         save_network(self.path / "generator", self.training.sampler, self.describe("G"))

@@ -154,8 +154,8 @@ def test_labels_that_cannot_be_are_refused(settings: dict[str, float]) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES.rows)
 def test_every_objective_gives_one_value_a_sample(name: str) -> None:
     objective = OBJECTIVES.find(name)()
-    logits = torch.randn(7, dtype=torch.float32)
-    for loss in (objective.d_real, objective.d_fake, objective.g):
-        assert loss(logits).shape == (7,)
-        assert loss(logits).dtype == torch.float32
-    assert objective.classifier is True
+    real, fake = torch.randn(2, 7)
+    losses = [*objective.d(real, fake).values(), objective.g(fake, *[real] * objective.needs_real)]
+    for loss in losses:
+        assert loss.shape == (7,) and loss.dtype == torch.float32
+    assert objective.classifier is (name in ("non-saturating", "minimax"))

@@ -25,18 +25,6 @@ STEPS = 50
 Both = tuple[dict[str, Any], dict[str, Any], str]
 
 
-class LazyR1(GAN):
-    """With R1 (Mescheder et al. 2018) at every fourth iteration: it leaves some parameters without gradient."""
-
-    def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
-        batch = draw()
-        fake = self.G(batch.z, batch.c)
-        yield Turn("D", learns="D", loss=lambda: self.d_loss(batch, fake.detach()))
-        if now.iteration % 4 == 0:
-            yield Turn("D_r1", learns="D", loss=lambda: Loss({"r1": 4 * squared_slope(self.D, batch.x, batch.c)}))
-        yield Turn("G", learns="G", loss=lambda: self.g_loss(fake, batch.c))
-
-
 class Penalised(GAN):
     """With a slope of 1 asked of D between reals and fakes (Gulrajani et al. 2017, algorithm 1)."""
 
@@ -51,7 +39,7 @@ class Penalised(GAN):
             return Loss({**found.terms, "penalty": 10 * (slope - 1).square()}, found.stats)
 
         yield Turn("D", learns="D", loss=loss)
-        yield Turn("G", learns="G", loss=lambda: self.g_loss(fake, batch.c))
+        yield Turn("G", learns="G", loss=lambda: self.g_loss(fake, batch, batch))
 
 
 def squared_slope(D: nn.Module, x: Tensor, c: Tensor) -> Tensor:
@@ -64,7 +52,8 @@ FREE = {**DENSE, "G": {"name": "mlp", "z_dim": 5, "hidden": [12], "first_norm": 
 GAMES: dict[str, tuple[type[GAN] | None, dict[str, Any]]] = {
     "batch norm": (None, {**SMALL, "data.flip": True, "data.jitter": 0.1, "ema.half_life_kimg": 0.02}),
     "halves": (None, {**SMALL, "game": {"name": "gan-halves", "g_steps": 2}}),
-    "lazy R1": (LazyR1, SMALL),
+    "lazy R1": (None, {**SMALL, "penalties.r1.gamma": 2.0, "penalties.r1.every": 4}),
+    "lecam": (None, {**SMALL, "D.norm": "none", "penalties.lecam.weight": 0.3}),
     "penalty": (Penalised, {**SMALL, "D.norm": "none"}),
     "two shares": (None, {**DENSE, "train.micro_batch": 1}),
 }
@@ -113,6 +102,19 @@ def in_float32(ranks: Ranks) -> list[dict[str, float]]:
     return lines
 
 
+def with_another_number(ranks: Ranks) -> list[int]:
+    """How many images each of two ranks computes at once in a run that one rank began, alone or short of memory."""
+    found = []
+    for fits in (0, 3):
+        began = tiny({**SMALL, "train.batch": 12})
+        began.fits = fits
+        goes_on = tiny({**SMALL, "train.batch": 12}, ranks=ranks)
+        restore(goes_on, copy.deepcopy(state_of(began)))
+        iterate(goes_on)
+        found.append(goes_on.micro)
+    return found
+
+
 def restored(ranks: Ranks) -> list[dict[str, float]]:
     """Lines of a run that is stored between two lines of its statistics, and goes on from there in a new training."""
     t = made("batch norm", ranks)
@@ -135,6 +137,7 @@ def job(rank: int, port: int, folder: str) -> None:
             found["moments"] = moments(ranks)
             found["restored"] = restored(ranks)
             found["float32"] = in_float32(ranks)
+            found["micro"] = with_another_number(ranks)
             found["any"] = [ranks.any(rank == 1), ranks.any(False)]
             found["bytes"] = [ranks.broadcast(b"abc" if rank == 0 else b""), ranks.broadcast(b"")]
             torch.save(found, f"{folder}/{rank}.pt")
@@ -196,6 +199,11 @@ def test_in_float32_the_first_losses_agree(both: Both) -> None:
 def test_statistics_of_every_rank_are_in_the_checkpoint(both: Both) -> None:
     went_on, came_back = both[0]["restored"]
     assert came_back == went_on
+
+
+def test_a_run_goes_on_with_more_ranks_and_fewer(both: Both) -> None:
+    assert both[0]["micro"] == both[1]["micro"] == [6, 3]
+    assert with_another_number(ALONE) == [12, 3]
 
 
 def test_ranks_agree(both: Both) -> None:

@@ -10,6 +10,7 @@ import torch
 from runs import TINY, newest_checkpoint, train
 
 import gannet.sessions as sessions
+from gannet.config import read_recipe
 from gannet.errors import UserError
 from gannet.training import measure
 from gannet.training.build import build_training
@@ -89,9 +90,9 @@ def test_out_of_memory_computes_fewer_images_at_once(
     (event,) = events(made.path)
     assert (event["event"], event["micro_batch"], event["kimg"], event["at_kimg"]) == ("out of memory", 2, 0.012, 0.016)
     state = newest_checkpoint(made.path)
-    assert state["counters"]["micro"] == 2 and state["counters"]["cur_nimg"] == 24
+    assert state["counters"]["fits"] == 2 and state["counters"]["cur_nimg"] == 24
     assert sessions.resume(made.path, kimg=0.032).finished
-    assert newest_checkpoint(made.path)["counters"]["micro"] == 2
+    assert newest_checkpoint(made.path)["counters"]["fits"] == 2
 
 
 def test_where_no_share_fits_the_run_ends_in_one_line(pictures: Pictures, tmp_path: Path, spoil: Any) -> None:
@@ -118,7 +119,7 @@ def test_the_measurement_finds_what_fits(
     made = train(pictures(), tmp_path / "run", {**TINY, "train.batch": 8})
     assert tried == [8, 4, 2] and made.finished
     assert "8 images at once do not fit into memory: a batch is computed 2 at a time" in capsys.readouterr().out
-    assert newest_checkpoint(made.path)["counters"]["micro"] == 2
+    assert read_recipe(made.path / "recipe.toml")[0].train.micro_batch == 2
 
 
 def test_halves_are_equal_parts() -> None:

@@ -1,4 +1,6 @@
+import contextlib
 import errno
+import io
 import os
 import shutil
 from collections.abc import Callable
@@ -7,11 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from runs import NOISY, TINY, contents, files, stopped, train
+from runs import NOISY, TINY, contents, files, newest_checkpoint, stopped, train
 
 import gannet.api as api
+import gannet.sessions as sessions
+from gannet.cli import main
 from gannet.config import read_recipe
 from gannet.errors import UserError
+from gannet.training.run import Run
 
 Pictures = Callable[..., Path]
 
@@ -231,3 +236,61 @@ def test_a_private_run_tells_nothing_of_its_images(
         for word in ("smith", "jones", "pictures", "patients", str(tmp_path), *(f"/{i:03}.png" for i in range(16))):
             assert word.encode() not in content and word not in f"/{name}", (name, word)
     assert api.load(place).classes == ("0", "1")
+
+
+def test_a_full_disk_that_the_statistics_meet_is_one_line(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def fileno(self) -> int:
+            return os.open(tmp_path, os.O_RDONLY)
+
+    monkeypatch.setattr(Run, "stats_opened", lambda run: contextlib.nullcontext(Full()))
+    with pytest.raises(UserError, match=r"cannot write .*stats.jsonl: No space left on device"):
+        train(pictures(), tmp_path / "run")
+
+
+def test_two_sessions_do_not_share_a_run(run: Path) -> None:
+    with sessions.alone_in(run), pytest.raises(UserError, match=r"another process trains .* at this moment"):
+        api.resume(run, kimg=0.04)
+    assert api.resume(run, kimg=0.04).finished
+    assert not (run / ".lock").exists()
+
+
+def test_a_new_end_is_kept_even_if_the_session_is_killed_at_once(run: Path) -> None:
+    with stopped(1, killed=True), pytest.raises(RuntimeError, match="killed"):
+        api.resume(run, kimg=0.04)
+    assert api.resume(run).finished
+    assert newest_checkpoint(run)["counters"]["cur_nimg"] == 40
+
+
+def test_the_command_of_a_private_run_goes_on_by_itself(pictures: Pictures, tmp_path: Path) -> None:
+    data = pictures()
+    groups = tmp_path / "patients.csv"
+    groups.write_text("file,group\n" + "".join(f"{p.relative_to(data)},{p.stem}\n" for p in data.rglob("*.png")))
+    words = [
+        str(data),
+        "--recipe",
+        "dcgan-shapes",
+        "--run",
+        str(tmp_path / "run"),
+        "--if-exists",
+        "resume",
+        "--private",
+    ]
+    words += ["--data.held-out", "0.3", "--data.group-by", str(groups), "--data.cache", str(tmp_path / "own")]
+    for name, value in TINY.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    with stopped(2):
+        assert main(["train", *words]) == 4
+    shutil.rmtree(tmp_path / "own")
+    assert main(["train", *words]) == 0
+    assert (tmp_path / "own" / "images").is_dir() and not (tmp_path / "cache").exists()
+
+
+def test_going_on_needs_the_name_of_the_run(pictures: Pictures) -> None:
+    with pytest.raises(UserError, match="name it with run="):
+        api.train(pictures(), if_exists="resume")

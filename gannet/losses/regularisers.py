@@ -1,0 +1,192 @@
+"""Penalties as a recipe names them (`penalties.r1.gamma`): each joins its player's turn, or has one every k iterations.
+
+They are computed in float32 whatever the run's precision, and D is D itself, without augmentation.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gannet.errors import UserError
+from gannet.losses import penalties
+
+SHIFT = 4  # pixels, in the consistency terms' own augmentation
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a penalty may look at: the networks, reals and fakes, and what D said of them in this turn, if it did."""
+
+    D: nn.Module
+    G: nn.Module
+    x: Tensor
+    fake: Tensor
+    z: Tensor
+    c: Tensor
+    real_logits: Tensor | None = None
+    fake_logits: Tensor | None = None
+
+    def rate(self, x: Tensor) -> Tensor:
+        """D's logits of x, with the labels of the batch."""
+        return self.D(x, self.c)
+
+
+class Penalty(nn.Module):
+    """One term, `[N]` or a scalar, for `player`: in every step, or `every` iterations and so many times as strong.
+
+    What it remembers are buffers; the game makes them the means over the ranks after each iteration.
+    """
+
+    player = "D"
+
+    def __init__(self, weight: float, every: int):
+        super().__init__()
+        if weight < 0 or every < 1:
+            raise UserError(f"a penalty's weight ({weight}) must be at least 0, and its `every` ({every}) at least 1")
+        self.weight, self.every = weight, every
+
+    def forward(self, judged: Judged) -> Tensor:
+        with torch.autocast(judged.x.device.type, enabled=False):
+            return self.weight * self.every * self.term(judged)
+
+    def term(self, judged: Judged) -> Tensor:
+        """The term before its weight."""
+        raise NotImplementedError
+
+
+class R1(Penalty):
+    """gamma / 2 |D's gradient at reals|^2 (Mescheder et al. 2018, equation 9)."""
+
+    def __init__(self, *, gamma: float = 1.0, every: int = 1):
+        super().__init__(gamma, every)
+
+    def term(self, judged: Judged) -> Tensor:
+        return penalties.r1(judged.rate, judged.x)
+
+
+class R2(Penalty):
+    """gamma / 2 |D's gradient at fakes|^2 (Mescheder et al. 2018, equation 10)."""
+
+    def __init__(self, *, gamma: float = 1.0, every: int = 1):
+        super().__init__(gamma, every)
+
+    def term(self, judged: Judged) -> Tensor:
+        return penalties.r2(judged.rate, judged.fake)
+
+
+class GradientPenalty(Penalty):
+    """WGAN-GP: a slope of 1 between reals and fakes (Gulrajani et al. 2017, equation 3)."""
+
+    def __init__(self, *, weight: float = 10.0, every: int = 1):
+        super().__init__(weight, every)
+
+    def term(self, judged: Judged) -> Tensor:
+        eps = torch.rand(len(judged.x), device=judged.x.device, dtype=judged.x.dtype)
+        return penalties.gradient_penalty(judged.rate, penalties.interpolated(judged.x, judged.fake, eps))
+
+
+class DRAGAN(Penalty):
+    """A slope of 1 near the reals (Kodali et al. 2017); `std` is that of normal noise, relative to the reals' own."""
+
+    def __init__(self, *, weight: float = 10.0, std: float = 0.5, every: int = 1):
+        super().__init__(weight, every)
+        self.std = std
+
+    def term(self, judged: Judged) -> Tensor:
+        noise = self.std * judged.x.std() * torch.randn_like(judged.x)
+        return penalties.dragan(judged.rate, judged.x, noise)
+
+
+class LeCam(Penalty):
+    """Logits pulled to where those of the other kind have been (Tseng et al. 2021)."""
+
+    def __init__(self, *, weight: float = 0.3, decay: float = 0.99):
+        super().__init__(weight, 1)
+        self.decay = decay
+        self.real_mean: Tensor
+        self.fake_mean: Tensor
+        self.register_buffer("real_mean", torch.zeros(()))
+        self.register_buffer("fake_mean", torch.zeros(()))
+
+    def term(self, judged: Judged) -> Tensor:
+        assert judged.real_logits is not None and judged.fake_logits is not None
+        real_mean, fake_mean = self.real_mean.clone(), self.fake_mean.clone()
+        self.real_mean.copy_(penalties.moving_average(real_mean, judged.real_logits.detach(), self.decay))
+        self.fake_mean.copy_(penalties.moving_average(fake_mean, judged.fake_logits.detach(), self.decay))
+        return penalties.lecam(judged.real_logits, judged.fake_logits, real_mean, fake_mean)
+
+
+class Consistency(Penalty):
+    """bCR: D rates an image as it rates the image flipped and shifted (Zhao et al. 2021).
+
+    With a `fake_weight` of 0 it is CR (Zhang et al. 2020).
+    """
+
+    def __init__(self, *, real_weight: float = 10.0, fake_weight: float = 10.0):
+        super().__init__(1.0, 1)
+        self.real_weight, self.fake_weight = real_weight, fake_weight
+
+    def term(self, judged: Judged) -> Tensor:
+        assert judged.real_logits is not None and judged.fake_logits is not None
+        found = self.real_weight * penalties.consistency(judged.real_logits, judged.rate(moved(judged.x)))
+        if self.fake_weight:
+            fake = judged.rate(moved(judged.fake))
+            found = found + self.fake_weight * penalties.consistency(judged.fake_logits, fake)
+        return found
+
+
+class PathLength(Penalty):
+    """Steps in w change the image by as much wherever they start (StyleGAN2: Karras et al. 2020, section 3.2).
+
+    `weight` multiplies the paper's own, which follows from the resolution (its appendix B).
+    """
+
+    player = "G"
+
+    def __init__(self, *, weight: float = 1.0, decay: float = 0.99, every: int = 8):
+        super().__init__(weight, every)
+        self.decay = decay
+        self.mean: Tensor
+        self.register_buffer("mean", torch.zeros(()))
+
+    def term(self, judged: Judged) -> Tensor:
+        half = max(len(judged.z) // 2, 1)
+        G: Any = judged.G
+        if not (hasattr(G, "mapping") and hasattr(G, "synthesis")):
+            raise UserError("path-length is for a G that has w, such as stylegan2: leave the penalty out")
+        w = G.mapping(judged.z[:half], judged.c[:half])
+        images = G.synthesis(w)
+        lengths = penalties.path_lengths(images, w, torch.randn_like(images))
+        mean = self.mean.clone()
+        self.mean.copy_(penalties.moving_average(mean, lengths.detach(), self.decay))
+        return penalties.path_length_weight(images.shape[2]) * penalties.path_length_penalty(lengths, mean)
+
+
+class Orthogonal(Penalty):
+    """G's filters at right angles to each other (Brock et al. 2019, equation 3)."""
+
+    player = "G"
+
+    def __init__(self, *, weight: float = 1e-4, every: int = 1):
+        super().__init__(weight, every)
+
+    def term(self, judged: Judged) -> Tensor:
+        terms = []
+        for module in judged.G.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                terms.append(penalties.orthogonality(module.weight))
+            elif isinstance(module, nn.ConvTranspose2d):
+                terms.append(penalties.orthogonality(module.weight.transpose(0, 1)))
+        return torch.stack(terms).sum()
+
+
+def moved(x: Tensor) -> Tensor:
+    """Each image flipped with probability 1/2 and shifted by up to `SHIFT` pixels each way, its edge repeated."""
+    size, device = x.shape[2], x.device
+    x = torch.where(torch.rand(len(x), 1, 1, 1, device=device) < 0.5, x.flip(3), x)
+    shift = torch.randint(-SHIFT, SHIFT + 1, (2, len(x), 1), device=device)
+    rows, columns = (torch.arange(size, device=device) + shift).clamp_(0, size - 1)
+    n, channels = torch.arange(len(x), device=device), torch.arange(x.shape[1], device=device)
+    return x[n[:, None, None, None], channels[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]
