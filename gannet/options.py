@@ -20,7 +20,8 @@ from gannet.training.build import PARTS, completed
 
 ABOUT = """Train a GAN. The settings are those of the recipe '{}'.
 
-Short names: --resolution, --batch, --device, --lr (of G and D alike)."""
+Short names: --resolution, --batch, --device, --lr (of G and D alike).
+Penalties begin with --penalties. and their name, as in --penalties.r1.gamma 1.0: {}."""
 SECTIONS = {
     "data": config.Data,
     "train": config.Train,
@@ -68,7 +69,7 @@ def train_options(recipe: Recipe, argv: Sequence[str]) -> tuple[Train, Recipe]:
     allow_code = "--allow-code" in argv
     recipe = with_penalties(named_parts(recipe, argv, allow_code), argv, allow_code)
     kind = dataclasses.make_dataclass("train", recipe_fields(recipe, allow_code), bases=(Train,), frozen=True)
-    parsed = parse(kind, argv, "gannet train", ABOUT.format(recipe.name))
+    parsed = parse(kind, argv, "gannet train", ABOUT.format(recipe.name, ", ".join(PENALTIES.rows)))
     options = Train(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(Train)})
     source = recipe.data.source
     recipe = to_recipe(parsed, recipe)

@@ -220,7 +220,7 @@ def test_an_interrupted_run_ends_with_status_4(monkeypatch: pytest.MonkeyPatch) 
 
 def options_of(command: str, capsys: Capture) -> set[str]:
     assert status(command, "--help") == 0
-    return set(re.findall(r"--[A-Za-z][\w.-]*", capsys.readouterr().out))
+    return {name.rstrip(".") for name in re.findall(r"--[A-Za-z][\w.-]*", capsys.readouterr().out)}
 
 
 def test_every_option_that_the_code_names_exists(capsys: Capture) -> None:
