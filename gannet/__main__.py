@@ -1,7 +1,5 @@
 """`python -m gannet`."""
 
-import sys
+from gannet.cli import entry
 
-from gannet.cli import main
-
-sys.exit(main())
+entry()

@@ -1,7 +1,10 @@
 """The command line: one small function a command, no logic."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NoReturn
 
 from gannet import __version__
 from gannet.errors import UserError, nearest
@@ -58,5 +61,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
+def entry() -> NoReturn:
+    """The process that a shell or torchrun starts."""
+    status = main()
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        # Everything is saved: torch's threads between ranks may abort the interpreter while it is taken down.
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -82,6 +82,8 @@ class Optim:
     eps: float = 1e-8
     name: Literal["adam", "rmsprop"] = "adam"
     """Adam (Kingma and Ba 2015), or RMSProp, whose decay is the second of the betas."""
+    decay_kimg: float = 0.0
+    """Thousands of images after which the rate has fallen linearly to 0; 0 keeps it as it is."""
     clip: float = 0.0
     """Bound of every weight after each step (Arjovsky et al. 2017, algorithm 1); 0 for none."""
 
@@ -251,6 +253,7 @@ def check(recipe: Recipe) -> None:
     for player, optim in recipe.optim.items():
         rules.append((f"optim.{player}.lr", optim.lr, 0 < optim.lr < float("inf"), "above 0, and finite"))
         rules.append((f"optim.{player}.eps", optim.eps, optim.eps > 0, "above 0"))
+        rules.append((f"optim.{player}.decay_kimg", optim.decay_kimg, optim.decay_kimg >= 0, "at least 0"))
         rules.append((f"optim.{player}.clip", optim.clip, optim.clip >= 0, "at least 0"))
         betas_fit = all(0 <= beta < 1 for beta in optim.betas)
         rules.append((f"optim.{player}.betas", optim.betas, betas_fit, "from 0 to below 1"))

@@ -15,6 +15,13 @@ RECIPES = Table(
     ("sngan-shapes", "gannet.recipes.shapes:sngan_shapes"),
     ("sngan-shapes-ttur", "gannet.recipes.shapes:sngan_shapes_ttur"),
     ("cdcgan-shapes", "gannet.recipes.shapes:cdcgan_shapes"),
+    ("lsgan", "gannet.recipes.lsgan:lsgan"),
+    ("wgan", "gannet.recipes.wgan:wgan"),
+    ("wgan-gp", "gannet.recipes.wgan:wgan_gp"),
+    ("sngan-cifar10", "gannet.recipes.sngan:sngan_cifar10"),
+    ("sagan", "gannet.recipes.sngan:sagan"),
+    ("biggan-cifar10", "gannet.recipes.sngan:biggan_cifar10"),
+    ("stylegan2-ada", "gannet.recipes.stylegan2:stylegan2_ada"),
 )
 
 

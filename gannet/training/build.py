@@ -137,6 +137,10 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
 def optimizer(settings: Optim, parameters: list[nn.Parameter], engine: Engine) -> torch.optim.Optimizer:
     """As the recipe has it; Adam in one fused kernel where that refuses a step on the device itself."""
     if settings.name == "rmsprop":
-        return torch.optim.RMSprop(parameters, settings.lr, settings.betas[1], settings.eps)
-    fused = engine.device.type != "mps"  # there the fused kernel steps whatever found_inf says
-    return torch.optim.Adam(parameters, settings.lr, settings.betas, settings.eps, fused=fused)
+        made: torch.optim.Optimizer = torch.optim.RMSprop(parameters, settings.lr, settings.betas[1], settings.eps)
+    else:
+        fused = engine.device.type != "mps"  # there the fused kernel steps whatever found_inf says
+        made = torch.optim.Adam(parameters, settings.lr, settings.betas, settings.eps, fused=fused)
+    for group in made.param_groups:
+        group["initial_lr"] = settings.lr  # what a decay starts from, and what a divergence halves
+    return made

@@ -77,6 +77,7 @@ def iterate(t: Training) -> None:
     draws = [draw_of(t, share, size) for share in shares]
     before = [b.clone() for b in t.buffers]
     finite: list[Tensor] = []
+    decay(t)
     for number, turns in enumerate(rounds(t, [t.game.turns(draw, now) for draw in draws])):
         losses = [accumulate(t, share_turns, shares, number) for share_turns in turns]
         finite += [step(t, share_turns[0], loss) for share_turns, loss in zip(turns, losses, strict=True)]
@@ -87,6 +88,14 @@ def iterate(t: Training) -> None:
     guard(t, finite, before)
     if t.ema:
         t.ema.update(num_images, t.cur_nimg)
+
+
+def decay(t: Training) -> None:
+    """Sets the learning rates that fall with the images seen."""
+    for player, optimizer in t.optimizers.items():
+        if end := t.recipe.optim[player].decay_kimg * 1000:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * max(1 - t.cur_nimg / end, 0.0)
 
 
 def draw_of(t: Training, share: int, size: int) -> Draw:

@@ -144,7 +144,7 @@ class Run:
         t = self.training
         at, fits, num_returns, num_skipped = t.cur_nimg / 1000, t.fits, t.num_returns, t.num_skipped
         groups = [group for optimizer in t.optimizers.values() for group in optimizer.param_groups]
-        rates = [group["lr"] for group in groups]
+        rates = [group["initial_lr"] for group in groups]
         if isinstance(failure, DivergedError):
             num_returns, rates, what = num_returns + 1, [rate / 2 for rate in rates], "diverged"
             if num_returns > MAX_RETURNS:
@@ -159,7 +159,7 @@ class Run:
         restore_newest(t, self.path / "checkpoints", print)
         t.num_returns, t.num_skipped, t.fits = num_returns, num_skipped, fits
         for group, rate in zip((g for o in t.optimizers.values() for g in o.param_groups), rates, strict=True):
-            group["lr"] = rate
+            group["lr"] = group["initial_lr"] = rate
         learning_rates = dict(zip(t.optimizers, rates, strict=True))
         self.event(what, at_kimg=at, learning_rates=learning_rates, micro_batch=t.micro, returns=num_returns)
         if self.first:

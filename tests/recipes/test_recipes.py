@@ -10,7 +10,7 @@ import golden
 import numpy as np
 import pytest
 import torch
-from golden import GOLDEN, losses, shrunk
+from golden import GOLDEN, NAMES, losses, shrunk
 
 from gannet import api
 from gannet.config import Optim, overridden
@@ -23,7 +23,7 @@ from gannet.training.build import build_networks, completed
 Pictures = Callable[..., Path]
 
 
-@pytest.mark.parametrize("name", RECIPES.rows)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_losses_are_golden(name: str) -> None:
     expected = json.loads(GOLDEN.read_text())[name]
     found = losses(name)
@@ -41,7 +41,7 @@ def test_golden_losses_move_with_the_mathematics(monkeypatch: pytest.MonkeyPatch
 
 
 def test_golden_losses_are_of_every_recipe() -> None:
-    assert set(json.loads(GOLDEN.read_text())) == set(RECIPES.rows)
+    assert set(json.loads(GOLDEN.read_text())) == set(NAMES)
 
 
 @pytest.mark.parametrize("name", RECIPES.rows)
@@ -151,8 +151,33 @@ FACTS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_every_tutorial_has_its_facts() -> None:
-    assert set(FACTS) == set(RECIPES.rows) - {"small"}
+PAPERS: dict[str, dict[str, Any]] = {
+    "lsgan": {"objective": "lsgan", "batch": 64, "d_steps": 1, "optim": (1e-3, 1e-3), "betas": (0.5, 0.999)},
+    "wgan": {"objective": "wasserstein", "batch": 64, "d_steps": 5, "optim": (5e-5, 5e-5), "betas": (0.5, 0.99)},
+    "wgan-gp": {"objective": "wasserstein", "batch": 64, "d_steps": 5, "optim": (2e-4, 2e-4), "betas": (0.0, 0.9)},
+    "sngan-cifar10": {"objective": "hinge", "batch": 64, "d_steps": 5, "optim": (2e-4, 2e-4), "betas": (0.0, 0.9)},
+    "sagan": {"objective": "hinge", "batch": 256, "d_steps": 1, "optim": (1e-4, 4e-4), "betas": (0.0, 0.9)},
+    "biggan-cifar10": {"objective": "hinge", "batch": 50, "d_steps": 4, "optim": (2e-4, 2e-4), "betas": (0.0, 0.999)},
+    "stylegan2-ada": {"objective": "non-saturating", "batch": 32, "d_steps": 1, "optim": (0.04 / 18, 0.04 / 17)},
+}
+
+
+def test_every_tutorial_and_paper_has_its_facts() -> None:
+    assert {*FACTS, *PAPERS} == set(RECIPES.rows) - {"small"}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_recipe_is_what_its_paper_says(name: str) -> None:
+    whole, facts = completed(recipe(name)), PAPERS[name]
+    assert whole.objective.name == facts["objective"]
+    assert (whole.train.batch, whole.game.settings["d_steps"]) == (facts["batch"], facts["d_steps"])
+    assert (whole.optim["G"].lr, whole.optim["D"].lr) == pytest.approx(facts["optim"])
+    if "betas" in facts:
+        assert whole.optim["G"].betas == whole.optim["D"].betas == facts["betas"]
+    if whole.objective.name == "wasserstein":
+        assert (whole.optim["D"].clip == 0.01) != (
+            whole.penalties == {"gradient-penalty": {"weight": 10.0, "every": 1}}
+        )
 
 
 @pytest.mark.parametrize("name", FACTS)

@@ -68,3 +68,16 @@ def test_the_loop_averages_once_for_the_images_of_an_iteration(game: dict[str, A
 def test_without_an_average_g_itself_samples() -> None:
     t = tiny(SMALL)
     assert t.ema is None and t.sampler is t.networks["G"]
+
+
+def test_the_average_forgets_its_beginning_while_it_warms_up() -> None:
+    """After 100 images a warm-up of 0.1 bounds the half-life to 10 images."""
+    network = nn.Linear(1, 1, bias=False)
+    average = EMA(network, half_life_kimg=1.0, warm_up=0.1)
+    with torch.no_grad():
+        network.weight.fill_(3.0)
+        cast(nn.Linear, average.network).weight.fill_(1.0)
+    average.update(10, 100)
+    assert cast(nn.Linear, average.network).weight.item() == pytest.approx(2.0)
+    average.update(1000, 10**6)
+    assert cast(nn.Linear, average.network).weight.item() == pytest.approx(2.5)

@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
@@ -369,3 +370,16 @@ def test_a_device_that_is_not_here_is_one_line(name: str) -> None:
     with pytest.raises(UserError, match="cannot be used here") as caught:
         find_device(name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_rate_falls_linearly_with_the_images_seen() -> None:
+    t = tiny({**DENSE, "optim.G.decay_kimg": 0.04, "optim.D.lr": 0.5})
+    rates = []
+    for _ in range(12):
+        iterate(t)
+        rates.append(t.optimizers["G"].param_groups[0]["lr"])
+    assert rates == pytest.approx([2e-4 * max(1 - i / 10, 0) for i in range(12)])
+    assert t.optimizers["D"].param_groups[0]["lr"] == 0.5
+    again = tiny({**DENSE, "optim.G.decay_kimg": 0.04})
+    restore(again, copy.deepcopy(state_of(t)))
+    assert again.optimizers["G"].param_groups[0]["initial_lr"] == 2e-4
