@@ -59,16 +59,18 @@ def another(name: str, value: Any) -> Any:
         "samples.mode": "train" if value == "eval" else "eval",
         "checkpoints.when": "at 3, 4 epochs",
         "G.label": "embedding",
-        "D.label": "projection",
+        "D.label": "projection" if value != "projection" else "none",
+        "G.norm": "batch" if value == "conditional" else "conditional",
+        "D.pool": "mean" if value == "sum" else "sum",
         "G.init": "glorot_uniform" if value != "glorot_uniform" else "dcgan",
         "D.init": "glorot_uniform" if value != "glorot_uniform" else "dcgan",
-        "D.norm": "none",
+        "D.norm": "none" if value != "none" else "layer",
     }
     if name in special:
         return special[name]
     if name.endswith("betas"):
         return [0.25, 0.75]
-    if name.endswith("hidden"):
+    if name.endswith(("hidden", "attention")):
         return [3, 5]
     if isinstance(value, bool):
         return not value

@@ -37,15 +37,19 @@ OVERRIDES: list[tuple[str, str, Any]] = [
     ("checkpoints.when", "every 2 kimg", "every 2 kimg"),
     ("seed", "17", 17),
     ("G.z-dim", "33", 33),
-    ("G.init", "he_uniform", "he_uniform"),
-    ("G.label", "embedding", "embedding"),
-    ("D.label", "projection", "projection"),
-    ("objective.real-label", "0.8", 0.8),
-    ("objective.label-noise", "0.05", 0.05),
 ]
+LABELS = [("G.label", "embedding", "embedding"), ("D.label", "projection", "projection")]
+LABELS += [("G.init", "he_uniform", "he_uniform")]
 SOME = {
-    "dcgan": [("D.dropout", "0.4", 0.4), ("D.norm", "none", "none"), ("G.extra-convs", "2", 2), ("G.width", "12", 12)],
-    "mlp": [("G.hidden", "8 9", (8, 9)), ("G.bn-eps", "0.5", 0.5), ("D.hidden", "7", (7,))],
+    "dcgan": [*LABELS, ("D.norm", "none", "none"), ("G.extra-convs", "2", 2), ("G.width", "12", 12)],
+    "mlp": [*LABELS, ("G.hidden", "8 9", (8, 9)), ("G.bn-eps", "0.5", 0.5), ("D.hidden", "7", (7,))],
+    "resnet": [("G.attention", "16 32", (16, 32)), ("D.pool", "mean", "mean"), ("G.norm", "batch", "batch")],
+    "biggan": [("G.width", "12", 12), ("D.attention", "16", (16,))],
+    "stylegan2": [("G.style-mixing", "0.5", 0.5), ("D.channel-max", "64", 64)],
+    "non-saturating": [("objective.real-label", "0.8", 0.8), ("objective.label-noise", "0.05", 0.05)],
+    "lsgan": [("objective.c", "0.5", 0.5)],
+    "hinge": [],
+    "wasserstein": [],
     "gan": [("game.d-steps", "4", 4), ("game.g-steps", "5", 5)],
     "gan-halves": [("game.g-steps", "5", 5)],
     "gan-simultaneous": [],
@@ -71,7 +75,9 @@ def test_no_option_leaves_the_recipe_as_it_is(name: str) -> None:
 def test_one_option_keeps_every_other_value_of_the_recipe(name: str) -> None:
     whole = completed(recipe(name))
     overrides = OVERRIDES if name == "dcgan-glasses" else OVERRIDES[::3]  # parsing takes its time
-    for setting, text, value in overrides + SOME[whole.G.name] + SOME[whole.game.name]:
+    for part in (whole.G, whole.game, whole.objective):
+        overrides = overrides + SOME[part.name]
+    for setting, text, value in overrides:
         words = text.split() if isinstance(value, tuple) else [text]
         key = setting.replace("-", "_")
         assert given_to(name, f"--{setting}", *words) == completed(overridden(whole, {key: value})), setting
