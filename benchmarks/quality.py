@@ -28,6 +28,7 @@ from gannet.config import Data
 from gannet.data.cache import cache_folder
 from gannet.data.dataset import prepare
 from gannet.data.sources import open_source
+from gannet.sessions import Trained
 
 NUM = 2000
 HELD_OUT = 0.4
@@ -115,7 +116,7 @@ def report(data: str, name: str, seed: int, run: Path, extract: Extractor) -> No
     num = min(len(seen), len(unseen))
     numbers = [frechet(seen, fake[: len(seen)]), frechet(unseen, fake[: len(unseen)])]
     shares = [covered(fake[:num], unseen), covered(unseen, fake[:num])]
-    kimg = gannet.api.Trained(run, True).stats[-1]["kimg"]
+    kimg = Trained(run, True).stats[-1]["kimg"]
     cells = [name, str(seed), f"{kimg:.0f}", *(f"{n:.1f}" for n in numbers), *(f"{share:.3f}" for share in shares)]
     print("| " + " | ".join(cells) + " |", flush=True)
 
