@@ -39,8 +39,8 @@ def main() -> None:
     print("| what | found |\n|---|---|", flush=True)
     kills = tested("tests/training/test_kill.py", "-k", "twenty")
     row(
-        "`kill -9` at random moments of a run, resumed each time: weights, average, optimizers and stats.jsonl byte for"
-        " byte those of a run that was left alone",
+        "`kill -9` at random moments of a run, resumed each time: weights, average, optimizers and stats.jsonl"
+        " (times aside) byte for byte those of a run that was left alone",
         re.findall(r"survived \d+ kills", kills)[-1],
     )
     row(

@@ -91,7 +91,8 @@ def train_plan(plan: Plan, run: Path | None = None, allow_code: bool = False, tr
         print(f"private: no real image, name or path goes into the run; decoded images lie in {where}")
         kept = changed(kept, "data", source="", group_by="")
     write_text(path / "recipe.toml", to_toml(kept, facts))
-    return play(begun(plan.recipe, facts, dataset, plan.engine, path, plan.total_nimg, allow_code), track)
+    with alone_in(path):
+        return play(begun(plan.recipe, facts, dataset, plan.engine, path, plan.total_nimg, allow_code), track)
 
 
 def discreet(dataset: Dataset, recipe: Recipe, ranks: Ranks) -> Dataset:
@@ -126,7 +127,10 @@ def resume(
         if not ranks.first:
             return follow(ranks, allow_code)
         new = {"source": data, "group_by": group_by, "cache": cache or None}
-        return resume_first(Path(run), budget_of(kimg, epochs), new, device, track, allow_code, ranks)
+        if not holds_run(Path(run)):
+            raise UserError(f"there is no run at {run}: gannet train makes one")
+        with alone_in(Path(run)):
+            return resume_first(Path(run), budget_of(kimg, epochs), new, device, track, allow_code, ranks)
 
 
 def budget_of(kimg: float | None, epochs: float | None) -> dict[str, str]:
@@ -143,8 +147,6 @@ def resume_first(
     ranks: Ranks,
 ) -> Trained:
     """What `resume` does on the first rank, or alone; `data` holds the settings of the data that are new."""
-    if not holds_run(path):
-        raise UserError(f"there is no run at {path}: gannet train makes one")
     recipe, facts = read_recipe(path / "recipe.toml")
     if "data_fingerprint" not in facts or "channels" not in facts:
         raise UserError(f"{path / 'recipe.toml'} does not say what was trained on, in its table [run]: it is no run's")
@@ -248,8 +250,6 @@ def play(run: Run, track: str | None = None) -> Trained:
             run.listeners += [*listeners, display_for(run.total_nimg)]
             for listener in run.listeners:
                 shown.callback(listener.close)
-        if run.first:
-            shown.enter_context(alone_in(run.path))
         with stop_signals(run.training.engine.ranks) as stopped:
             finished = run.play(stopped.is_set, stopped.agreed)
     if run.first:
@@ -262,7 +262,10 @@ def report(run: Run, finished: bool) -> None:
     samples = run.path / "samples"
     if not finished:
         at = f"{run.training.cur_nimg / 1000:.1f} kimg"
-        print(f"stopped at {at}, all saved; go on with: gannet resume {quote(run.path)}")
+        how = f"gannet resume {quote(run.path)}"
+        if (num := run.training.engine.ranks.num) > 1:
+            how = f"torchrun --nproc-per-node {num} -m gannet -- resume {quote(run.path)} (as you launched it before)"
+        print(f"stopped at {at}, all saved; go on with: {how}")
         return
     if run.shows_reals:
         print(f"pictures  {samples / 'real_and_generated.png'} (real left, generated right)")
