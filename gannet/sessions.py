@@ -263,8 +263,8 @@ def report(run: Run, finished: bool) -> None:
     if not finished:
         at = f"{run.training.cur_nimg / 1000:.1f} kimg"
         how = f"gannet resume {quote(run.path)}"
-        if (num := run.training.engine.ranks.num) > 1:
-            how = f"torchrun --nproc-per-node {num} -m gannet -- resume {quote(run.path)} (as you launched it before)"
+        if run.training.engine.ranks.num > 1:
+            how = f"torchrun as before, and -m gannet -- resume {quote(run.path)}"
         print(f"stopped at {at}, all saved; go on with: {how}")
         return
     if run.shows_reals:
