@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,13 @@ def size_of(num_bytes: float) -> str:
             return f"{num_bytes:.0f} {unit}"
         num_bytes /= 1000
     return f"{num_bytes:.1f} GB"
+
+
+def check_space(folder: Path, num_bytes: int, what: str, advice: str) -> None:
+    """Raises `UserError` where the disk of `folder` has no room for `what`."""
+    free = shutil.disk_usage(folder).free
+    if num_bytes > free:
+        raise UserError(f"{what} need {size_of(num_bytes)} and {folder.parent} has {size_of(free)} left: {advice}")
 
 
 @contextlib.contextmanager

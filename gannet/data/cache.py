@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -24,7 +23,7 @@ from gannet.data.pool import Progress, each
 from gannet.data.slots import DIGESTS, IMAGES, INDEX, LEVELS, LOCK, SLOTS, Slots, SlotsOnDisk, num_noted
 from gannet.data.sources import Source, shown
 from gannet.errors import UserError
-from gannet.files import patiently, size_of, write_text
+from gannet.files import check_space, patiently, write_text
 
 VERSION = 2  # of what lies in an entry; a change makes all entries new
 OFF = "off"  # in place of a folder: nothing is written
@@ -99,7 +98,13 @@ def write_entry(
             remove_stale(folder.parent)
             # What is held out is moved behind the rest, for which both files stand side by side.
             copies = len(source) * (2 if settings.held_out else 1) - num_noted(folder)
-            _check_space(folder, cache_bytes(copies, settings.resolution, channels))
+            size = cache_bytes(copies, settings.resolution, channels)
+            check_space(
+                folder,
+                size,
+                "the decoded images",
+                "choose another folder with --data.cache or a smaller --data.resolution",
+            )
             shape = len(source), channels, settings.resolution, settings.resolution
             with closing(SlotsOnDisk(folder, shape)) as slots:
                 images, index = _build(slots, source, settings, groups, progress)
@@ -141,15 +146,6 @@ def _only_one(folder: Path, num: int, progress: Progress | None) -> Iterator[Non
         yield
     finally:
         lock.release()
-
-
-def _check_space(folder: Path, size: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise UserError(
-            f"the decoded images need {size_of(size)} and {folder.parent} has {size_of(free)} left: "
-            "choose another folder with --data.cache or a smaller --data.resolution"
-        )
 
 
 def _build(

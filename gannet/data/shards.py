@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import tarfile
 from collections.abc import Sequence
 from io import BytesIO
@@ -24,7 +23,7 @@ from gannet.data import SHARDS
 from gannet.data.pool import Progress, reason
 from gannet.data.sources import MAX_BYTES, Source, class_folders, is_hidden, is_image, natural, open_image, shown
 from gannet.errors import UserError
-from gannet.files import patiently, size_of, write_text
+from gannet.files import check_space, patiently, write_text
 
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 MAGIC = re.compile(r"[*?\[]")
@@ -190,7 +189,8 @@ def _copied(address: str, folder: Path, progress: Progress | None) -> list[str]:
     if len(set(names)) < len(names):
         names = [f"{i:05}-{name}" for i, name in enumerate(names)]
     missing = [(path, folder / name) for path, name in zip(paths, names, strict=True) if not (folder / name).is_file()]
-    _check_space(folder, sum(system.size(path) or 0 for path, _ in missing))
+    size = sum(system.size(path) or 0 for path, _ in missing)
+    check_space(folder, size, "the shards", "choose another folder with the variable GANNET_CACHE")
     for number, (path, file) in enumerate(missing, len(names) - len(missing) + 1):
         part = file.with_name(f"{file.name}.part")
         system.get_file(path, str(part))
@@ -317,12 +317,3 @@ def _read(path: Path, offset: int, size: int) -> bytes:
     with path.open("rb") as file:
         file.seek(offset)
         return file.read(size)
-
-
-def _check_space(folder: Path, size: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise UserError(
-            f"the shards need {size_of(size)} and {folder.parent} has {size_of(free)} left: "
-            "choose another folder with the variable GANNET_CACHE"
-        )

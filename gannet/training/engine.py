@@ -86,7 +86,13 @@ def halved(num_images: int) -> int:
 def reseed(seed: int, *numbers: int) -> None:
     """Sets torch's generators to a state that follows from the seed and the numbers alone."""
     digest = hashlib.blake2b(struct.pack(f"<{1 + len(numbers)}q", seed, *numbers), digest_size=8).digest()
-    torch.manual_seed(int.from_bytes(digest, "little") >> 1)
+    state = int.from_bytes(digest, "little") >> 1
+    # torch.manual_seed keeps each call, with its stack, for every kind of device that has not been used yet
+    torch.default_generator.manual_seed(state)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(state)
+    elif torch.backends.mps.is_available():
+        torch.mps.manual_seed(state)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +19,6 @@ from PIL import Image
 
 from gannet.cli import main
 from gannet.config import Data
-from gannet.data import cache as cache_module
 from gannet.data import entries as entries_module
 from gannet.data.cache import cache_bytes, cache_folder, images_folder
 from gannet.data.dataset import Dataset, prepare
@@ -304,7 +304,7 @@ def test_the_cache_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_a_full_disk_is_told_before(pictures: Path, settings: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
     with pytest.raises(UserError, match=r"need 19 kB and .* has 1 B left: .*--data.cache"):
         prepare(Folder(pictures), settings, 3)
 
