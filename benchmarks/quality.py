@@ -1,6 +1,7 @@
 """Candidates in equal minutes: how far their samples are from reals, in a space that no training has seen.
 
-Each candidate trains on a data set for the same time, one thread each, a seed each, and 2,000 of its samples are
+`lesson` is the system behind `dcgan-shapes` in its own plain loop (lesson.py), `own pick` what `gannet train DATA`
+takes by itself. Each trains on a data set for the same time, one thread each, a seed each, and 2,000 of its samples are
 compared with 2,000 reals by the features of EfficientNet-Lite0 at 96x96 pixels (gray repeated, antialiased
 bilinear): the Frechet distance of Gaussians (not FID: the extractor is another), and precision and recall
 (Kynkaanniemi et al. 2019, k = 3). "Unseen" reals are held out of the training.
@@ -11,10 +12,12 @@ bilinear): the Frechet distance of Gaussians (not FID: the extractor is another)
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,21 +30,16 @@ import gannet
 from gannet.config import Data
 from gannet.data.cache import cache_folder
 from gannet.data.dataset import prepare
+from gannet.data.scan import scan
 from gannet.data.sources import open_source
 from gannet.sessions import Trained
 
 NUM = 2000
 HELD_OUT = 0.4
 NEIGHBOURS = 3
+LESSON = "lesson"
 CANDIDATES: dict[str, list[str]] = {
-    "small": [],
-    "small, rates 1e-3": ["--lr", "1e-3"],
-    "small, no dropout": ["--D.dropout", "0"],
-    "small, 48 features": ["--G.width", "48", "--D.width", "48"],
-    "small, diffaugment translation": ["--augment.name", "diffaugment", "--augment.policy", "translation"],
-    "small, lazy R1": ["--penalties.r1.gamma", "1.0", "--penalties.r1.every", "16"],
-    "small, LeCam": ["--penalties.lecam.weight", "0.3"],
-    "small, relativistic": ["--objective.name", "relativistic"],
+    "own pick": [],
 }
 
 
@@ -75,15 +73,66 @@ def covered(inside: Tensor, by: Tensor) -> float:
     return (torch.cdist(inside, by) <= radius).any(1).double().mean().item()
 
 
-def trained(data: str, name: str, minutes: float, seed: int, run: Path) -> Path:
-    """A run of the candidate, trained by the command line in a process of its own."""
-    words = [sys.executable, "-m", "gannet", "train", data, "--run", str(run), "--minutes", str(minutes)]
-    words += ["--seed", str(seed), "--resolution", "32", "--data.held-out", str(HELD_OUT), "--device", "cpu"]
+def nearer_to_seen(fake: Tensor, seen: Tensor, unseen: Tensor) -> float:
+    """The fraction of samples whose nearest real is one that training saw: of equally many, 1/2 without copying."""
+    num = min(len(seen), len(unseen))
+    near_seen, near_unseen = (torch.cdist(fake, reals[:num]).min(1).values for reals in (seen, unseen))
+    return (near_seen < near_unseen).double().mean().item()
+
+
+@dataclass(frozen=True)
+class Reals:
+    """A data set at 32 pixels as the candidates get it, and the features of those that training sees and does not."""
+
+    data: str
+    channels: int
+    fit: str
+    seen: Tensor
+    unseen: Tensor
+
+
+def open_reals(data: str, extract: Extractor) -> Reals:
+    source = open_source(data, cache_folder())
+    found = scan(source, None)
+    fit = "pad" if found.dark_border and min(found.width[1], found.height[1]) < 32 else "crop"
+    reals = prepare(source, Data(resolution=32, held_out=HELD_OUT, fit=fit), found.channels)
+    order = np.random.Generator(np.random.Philox(0)).permutation
+    seen, unseen = (extract(x[order(len(x))[:NUM]]) for x in (reals.images, reals.held_out))
+    return Reals(data, found.channels, fit, seen, unseen)
+
+
+def run(words: list[str]) -> str:
+    """A process of one thread; what it printed."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*words, *CANDIDATES[name]], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"{name}: {done.stderr[-2000:]}")
-    return run
+        sys.exit(f"{' '.join(words)}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def samples(reals: Reals, name: str, minutes: float, seed: int, folder: Path) -> tuple[np.ndarray, float]:
+    """`NUM` samples of the candidate, trained by a process of its own, and the kimg that it saw."""
+    common = ["--minutes", str(minutes), "--seed", str(seed)]
+    if name == LESSON:
+        lesson = [str(Path(__file__).with_name("lesson.py")), reals.data, *common, "--out", f"{folder}.npy"]
+        lesson += ["--held-out", str(HELD_OUT), "--channels", str(reals.channels), "--fit", reals.fit]
+        kimg = float(run([*lesson, "--num", str(NUM)]))
+        return np.load(f"{folder}.npy"), kimg
+    gannet_words = ["-m", "gannet", "train", reals.data, *common, "--run", str(folder), "--device", "cpu"]
+    run([*gannet_words, "--resolution", "32", "--data.held-out", str(HELD_OUT), *CANDIDATES[name]])
+    G = gannet.load(folder)
+    return G.to_uint8(G.sample(NUM, seed=1)), Trained(folder, True).stats[-1]["kimg"]
+
+
+def score(reals: Reals, fake: Tensor) -> dict[str, float]:
+    num = min(len(reals.seen), len(reals.unseen))
+    return {
+        "distance to seen": frechet(reals.seen, fake[: len(reals.seen)]),
+        "to unseen": frechet(reals.unseen, fake[: len(reals.unseen)]),
+        "precision": covered(fake[:num], reals.unseen),
+        "recall": covered(reals.unseen, fake[:num]),
+        "nearer to seen": nearer_to_seen(fake, reals.seen, reals.unseen),
+    }
 
 
 def main() -> None:
@@ -92,33 +141,30 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time, one thread each")
-    parser.add_argument("--only", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
+    parser.add_argument("--only", nargs="+", choices=[LESSON, *CANDIDATES], default=[LESSON, *CANDIDATES])
+    parser.add_argument("--keep", help="a new folder for the runs, instead of a temporary one")
     asked = parser.parse_args()
     extract = Extractor()
-    with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(asked.jobs) as pool:
+    reals = open_reals(asked.data, extract)
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in asked.only}
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(asked.jobs) as pool:
+        place = Path(asked.keep or temporary)
+        place.mkdir(exist_ok=True)
         jobs = [(name, seed) for seed in asked.seeds for name in asked.only]
-        runs = pool.map(
-            lambda job: trained(asked.data, job[0], asked.minutes, job[1], Path(place, f"{job[0]} {job[1]}")), jobs
-        )
-        columns = ["candidate", "seed", "kimg", "distance to seen", "to unseen", "precision", "recall"]
-        print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
-        for (name, seed), run in zip(jobs, runs, strict=True):
-            report(asked.data, name, seed, run, extract)
+        made = pool.map(lambda job: samples(reals, job[0], asked.minutes, job[1], place / f"{job[0]} {job[1]}"), jobs)
+        for (name, seed), (images, kimg) in zip(jobs, made, strict=True):
+            numbers = score(reals, extract(images))
+            if not any(found.values()):
+                print("| candidate | seed | kimg | " + " | ".join(numbers) + " |\n" + "|---" * (len(numbers) + 3) + "|")
+            found[name].append(numbers)
+            print(row(name, str(seed), f"{kimg:.0f}", numbers), flush=True)
+    for name, each in found.items():
+        print(row(name, "median", "", {key: statistics.median(n[key] for n in each) for key in each[0]}))
 
 
-def report(data: str, name: str, seed: int, run: Path, extract: Extractor) -> None:
-    G = gannet.load(run)
-    settings = Data(resolution=32, held_out=HELD_OUT, fit="pad" if G.channels == 1 else "crop")
-    reals = prepare(open_source(data, cache_folder()), settings, G.channels)
-    order = np.random.Generator(np.random.Philox(0)).permutation
-    seen, unseen = (extract(x[order(len(x))[:NUM]]) for x in (reals.images, reals.held_out))
-    fake = extract(G.to_uint8(G.sample(NUM, seed=1)))
-    num = min(len(seen), len(unseen))
-    numbers = [frechet(seen, fake[: len(seen)]), frechet(unseen, fake[: len(unseen)])]
-    shares = [covered(fake[:num], unseen), covered(unseen, fake[:num])]
-    kimg = Trained(run, True).stats[-1]["kimg"]
-    cells = [name, str(seed), f"{kimg:.0f}", *(f"{n:.1f}" for n in numbers), *(f"{share:.3f}" for share in shares)]
-    print("| " + " | ".join(cells) + " |", flush=True)
+def row(name: str, seed: str, kimg: str, numbers: dict[str, float]) -> str:
+    cells = [f"{n:.1f}" if n > 1 else f"{n:.3f}" for n in numbers.values()]
+    return f"| {name} | {seed} | {kimg} | " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":
