@@ -25,7 +25,7 @@ from gannet.plan import facts_of, find_recipe, make_plan, start
 from gannet.recipes import RECIPES
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, pick
-from gannet.sessions import IfExists, Trained, follow, holds_run, resume, train_plan
+from gannet.sessions import IfExists, Trained, follow, holds_run, resume, starting_from, train_plan
 from gannet.training.build import completed
 from gannet.training.engine import find_device
 from gannet.training.ranks import launched
@@ -38,6 +38,7 @@ def train(
     run: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Any] | None = None,
     if_exists: IfExists = "refuse",
+    init: str | os.PathLike[str] | None = None,
     track: str | None = None,
     allow_code: bool = False,
     **short: Any,
@@ -46,7 +47,8 @@ def train(
 
     Without a recipe one is picked for the data and the device. `settings` holds any setting of the
     recipe, as in `{"optim.G.lr": 1e-4}`; the short names are keywords: seed, kimg, epochs, minutes,
-    resolution, batch, lr, device. With `if_exists="resume"` it goes on with the run that is in the
+    resolution, batch, lr, device. `init` is another run, the folder of a generator, or `hf://OWNER/NAME`:
+    its weights are the start, where they fit. With `if_exists="resume"` it goes on with the run that is in the
     folder `run`. Raises `UserError` for what the caller can mend.
     """
     path = Path(run) if run else None
@@ -69,7 +71,8 @@ def train(
         values = {**spelled_out(short), **(settings or {})}
         parts = {name.removesuffix(".name"): values.pop(name) for name in list(values) if name.endswith(".name")}
         chosen = overridden(with_parts(begin.recipe, parts, allow_code), values)
-        return train_plan(make_plan(begin, chosen, allow_code, ranks), path, allow_code, track)
+        plan, initial = starting_from(make_plan(begin, chosen, allow_code, ranks), _text(init), allow_code)
+        return train_plan(plan, path, allow_code, track, initial)
 
 
 def _text(path: str | os.PathLike[str] | None) -> str | None:
@@ -185,11 +188,13 @@ def sample(
     beside_real: bool = False,
     label: int | str | None = None,
     min_realness: float | None = None,
+    truncation: float | None = None,
     device: str = "cpu",
 ) -> Drawn:
     """Writes images from a run's generator: PNGs into the folder `out`, or one picture with `grid`.
 
-    `num` images, or `num` of each class with `per_class`. Raises `UserError` for what the caller can mend.
+    `num` images, or `num` of each class with `per_class`; with a `truncation` they are more alike, and
+    mostly better. Raises `UserError` for what the caller can mend.
     """
     if beside_real and not grid:
         raise UserError("--beside-real is for one picture: add --grid")
@@ -207,7 +212,9 @@ def sample(
     if not grid and out.is_file():
         raise UserError(f"{out} is a file: name a folder, or add --grid for one picture")
     G = load(run, find_device(device))
+    if truncation is not None:
+        G = G.truncated(truncation)
     with counted("sampling") as progress:
-        chosen, num_drawn = draw(G, num, seed, label, per_class, min_realness, progress)
+        chosen, num_drawn = draw(G, num, seed, label, per_class, min_realness, progress, equally=bool(grid))
     files = write_grid(G, chosen, out, beside_real) if grid else write_files(G, chosen, seed, out)
     return Drawn(files, len(chosen), num_drawn)

@@ -46,11 +46,12 @@ def train(argv: list[str]) -> int:
             begin = plan.start(options.source, options.recipe, first.train.device, progress)
         _, recipe = train_options(begin.recipe, argv)
         made = plan.make_plan(begin, recipe, options.allow_code, ranks)
+        made, initial = sessions.starting_from(made, options.init, options.allow_code)
         if options.dry_run:
             print(json.dumps(made.to_dict(), indent=2) if options.json else "\n".join(made.lines))
             return 0
         with redirect_stdout(sys.stderr) if options.json else nullcontext():
-            trained = sessions.train_plan(made, options.run, options.allow_code, options.track)
+            trained = sessions.train_plan(made, options.run, options.allow_code, options.track, initial)
         if options.json:
             print(json.dumps({**made.to_dict(), "run": str(trained.path), "finished": trained.finished}, indent=2))
         return status(trained)
@@ -146,6 +147,8 @@ class Sample:
     """This many images of each class, in place of --num."""
     min_realness: float | None = None
     """Keep only images that D rates at least so, from 0 to 1."""
+    truncation: float | None = None
+    """Less variety, and mostly better images: the largest value of z, such as 1, or for stylegan2 psi, such as 0.7."""
     device: str = "cpu"
     """cpu, cuda, mps or auto."""
     json: bool = False
@@ -166,6 +169,7 @@ def sample(argv: list[str]) -> None:
         beside_real=options.beside_real,
         label=options.label,
         min_realness=options.min_realness,
+        truncation=options.truncation,
         device=options.device,
     )
     if options.json:

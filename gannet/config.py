@@ -82,8 +82,6 @@ class Optim:
     eps: float = 1e-8
     name: Literal["adam", "rmsprop"] = "adam"
     """Adam (Kingma and Ba 2015), or RMSProp, whose decay is the second of the betas."""
-    decay_kimg: float = 0.0
-    """Thousands of images after which the rate has fallen linearly to 0; 0 keeps it as it is."""
     clip: float = 0.0
     """Bound of every weight after each step (Arjovsky et al. 2017, algorithm 1); 0 for none."""
 
@@ -102,6 +100,8 @@ class Train:
     """auto, cpu, cuda, cuda:1, mps."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the networks compute in; auto measures which is faster on the device."""
+    freeze_d: int = 0
+    """Layers of D, from the image on, that stay as they were started from (FreezeD: Mo et al. 2020)."""
     deterministic: bool = False
     """The same bits from the same run on CUDA too, where it costs speed; on the CPU that is always so."""
 
@@ -111,7 +111,7 @@ class Ema:
     """Moving average of G's weights and buffers (Yazici et al. 2019), which is then what samples."""
 
     half_life_kimg: float = 0.0
-    """Thousands of images after which a weight counts half; 0 samples from the raw G."""
+    """Thousands of images after which a weight counts half; 0 without a schedule samples from the raw G."""
     warm_up: float = 0.0
     """Bounds the half-life to this fraction of the images seen so far, so that the average forgets its
     beginning (Karras et al. 2020); 0 for no bound."""
@@ -167,6 +167,9 @@ class Recipe:
     optim: Mapping[str, Optim] = field(default_factory=lambda: {"G": Optim(), "D": Optim()})
     train: Train = Train()
     ema: Ema = Ema()
+    schedules: Mapping[str, str] = field(default_factory=dict)
+    """Where settings go from the values that they have here, by their dotted names: `{"optim.G.lr":
+    "linear to 0 over 50%"}`; see `gannet.training.schedule`."""
     samples: Samples = Samples()
     stats: Stats = Stats()
     checkpoints: Checkpoints = Checkpoints()
@@ -238,6 +241,7 @@ def check(recipe: Recipe) -> None:
         ("data.held_out", recipe.data.held_out, 0 <= recipe.data.held_out < 1, "from 0 to below 1"),
         ("data.max_unreadable", recipe.data.max_unreadable, 0 <= recipe.data.max_unreadable <= 1, "from 0 to 1"),
         ("train.batch", recipe.train.batch, recipe.train.batch >= 1, "at least 1"),
+        ("train.freeze_d", recipe.train.freeze_d, recipe.train.freeze_d >= 0, "at least 0"),
         (
             "train.micro_batch",
             micro,
@@ -253,7 +257,6 @@ def check(recipe: Recipe) -> None:
     for player, optim in recipe.optim.items():
         rules.append((f"optim.{player}.lr", optim.lr, 0 < optim.lr < float("inf"), "above 0, and finite"))
         rules.append((f"optim.{player}.eps", optim.eps, optim.eps > 0, "above 0"))
-        rules.append((f"optim.{player}.decay_kimg", optim.decay_kimg, optim.decay_kimg >= 0, "at least 0"))
         rules.append((f"optim.{player}.clip", optim.clip, optim.clip >= 0, "at least 0"))
         betas_fit = all(0 <= beta < 1 for beta in optim.betas)
         rules.append((f"optim.{player}.betas", optim.betas, betas_fit, "from 0 to below 1"))
@@ -275,6 +278,8 @@ def overridden(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     table = CONVERTER.unstructure(recipe)
     for name, value in values.items():
         *sections, key = name.split(".")
+        if sections[:1] == ["schedules"]:  # the names in this table are dotted themselves
+            sections, key = ["schedules"], name.removeprefix("schedules.")
         inner = table
         for section in sections:
             if sections[0] == "penalties":
@@ -294,7 +299,7 @@ def _structure_part(value: Any, _: type) -> Part:
 
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
-    converter.register_unstructure_hook(Part, lambda p: {"name": p.name, **converter.unstructure(dict(p.settings))})
+    converter.register_unstructure_hook(Part, lambda p: {"name": p.name, **p.settings})
     converter.register_structure_hook(Part, _structure_part)
     converter.register_structure_hook(float, _strict(float, int))
     converter.register_structure_hook(int, _strict(int))

@@ -21,6 +21,7 @@ class Stream(IntEnum):
     GRID = 2
     ORDER = 3
     REALS = 4
+    STANDING = 5
 
 
 def philox(seed: int, stream: Stream, counter: int = 0) -> np.random.Philox:

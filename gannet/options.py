@@ -21,7 +21,9 @@ from gannet.training.build import PARTS, completed
 ABOUT = """Train a GAN. The settings are those of the recipe '{}'.
 
 Short names: --resolution, --batch, --device, --lr (of G and D alike).
-Penalties begin with --penalties. and their name, as in --penalties.r1.gamma 1.0: {}."""
+Penalties begin with --penalties. and their name, as in --penalties.r1.gamma 1.0: {}.
+A number may move while the run goes on: --schedules. and its name, as in --schedules.optim.G.lr
+"linear to 0 from 50% to 100%" or --schedules.ema.half-life-kimg "cosine to 5 over 100 kimg"."""
 SECTIONS = {
     "data": config.Data,
     "train": config.Train,
@@ -53,6 +55,8 @@ class Train:
     """Write no real image, file name, class name or path into the run (as --data.private)."""
     if_exists: Literal["refuse", "resume"] = "refuse"
     """What to do where --run holds a run already: refuse, or go on with it."""
+    init: str | None = None
+    """Start from the weights of another generator, where they fit: a run, a folder, hf://OWNER/NAME."""
     track: str | None = None
     """Mirror stats.jsonl and the grids to tensorboard (RUN/tensorboard) or wandb."""
     dry_run: bool = False
@@ -65,7 +69,7 @@ class Train:
 
 def train_options(recipe: Recipe, argv: Sequence[str]) -> tuple[Train, Recipe]:
     """The options of `gannet train`, and the recipe with the settings that they change."""
-    argv = spelled_out(argv)
+    argv, schedules = with_schedules(spelled_out(argv))
     allow_code = "--allow-code" in argv
     recipe = with_penalties(named_parts(recipe, argv, allow_code), argv, allow_code)
     kind = dataclasses.make_dataclass("train", recipe_fields(recipe, allow_code), bases=(Train,), frozen=True)
@@ -79,7 +83,7 @@ def train_options(recipe: Recipe, argv: Sequence[str]) -> tuple[Train, Recipe]:
         name: getattr(options, name) for name in ("kimg", "epochs", "minutes") if getattr(options, name) is not None
     }
     private = {"data.private": True} if options.private else {}
-    return options, overridden(recipe, {**budget(budgets), **private})
+    return options, overridden(recipe, {**budget(budgets), **private, **schedules})
 
 
 def budget(asked: Mapping[str, float]) -> dict[str, str]:
@@ -116,6 +120,8 @@ def with_parts(recipe: Recipe, names: Mapping[str, str], allow_code: bool) -> Re
     changes: dict[str, Any] = {
         field: Part(name) for field, name in names.items() if field in PARTS and name != getattr(recipe, field).name
     }
+    kept = {name: text for name, text in recipe.schedules.items() if name.partition(".")[0] not in changes}
+    changes["schedules"] = kept
     return completed(dataclasses.replace(recipe, **changes), allow_code)
 
 
@@ -125,6 +131,26 @@ def with_penalties(recipe: Recipe, argv: Sequence[str], allow_code: bool) -> Rec
     named = [option.split(".")[1].replace("_", "-") for option in options]
     wanted: dict[str, Mapping[str, Any]] = {**{name: {} for name in named}, **recipe.penalties}
     return completed(dataclasses.replace(recipe, penalties=wanted), allow_code)
+
+
+def with_schedules(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The words without `--schedules.optim.G.lr TEXT` and its like, and what those set."""
+    others: list[str] = []
+    schedules: dict[str, str] = {}
+    words = iter(argv)
+    for word in words:
+        if not word.startswith("--schedules."):
+            others.append(word)
+            continue
+        text = next(words, None)
+        if text is None or text.startswith("--"):
+            raise UserError(f"{word} needs a text behind it, such as 'linear to 0 over 50%'")
+        places = word.removeprefix("--").split(".")
+        for i, place in enumerate(places):
+            is_penalty = i == 2 and places[1] == "penalties"
+            places[i] = place.replace("_", "-") if is_penalty else place.replace("-", "_")
+        schedules[".".join(places)] = text
+    return others, schedules
 
 
 def value_of(argv: Sequence[str], option: str) -> str | None:

@@ -47,6 +47,12 @@ class Table:
 
 
 def settings_of(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The keyword-only parameters of a part, by name, annotations resolved."""
-    signature = inspect.signature(part, eval_str=True)
-    return {name: p for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY}
+    """The keyword-only parameters of a part, by name, annotations resolved.
+
+    Where a class hands `**settings` on, those of the class above it are among them.
+    """
+    parameters = inspect.signature(part, eval_str=True).parameters
+    found = {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    if isinstance(part, type) and any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        found |= settings_of(part.__bases__[0])
+    return found

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from gannet.errors import UserError
 from gannet.files import size_of
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, Facts, pick
-from gannet.training.build import build_networks, check_shares, completed
+from gannet.training.build import build_networks, check_shares, classes_of, completed
 from gannet.training.engine import Engine, find_device, halved, make_deterministic, out_of_memory
 from gannet.training.measure import Speed, measure
 from gannet.training.ranks import ALONE, Ranks
+from gannet.training.schedule import in_kimg
 
 SHORT_RUN = 200  # iterations
 
@@ -57,6 +58,8 @@ class Plan:
     total_nimg: int
     epochs: float
     """The budget where it was given in epochs, else 0."""
+    schedules: Mapping[str, str]
+    """As they were asked for, perhaps in parts of the run; those of `recipe` are in kimg."""
     lines: list[str]
 
     @property
@@ -87,6 +90,7 @@ class Plan:
             return self
         total_nimg = int(self.epochs * num)
         recipe = changed(self.recipe, "train", length=f"{number(total_nimg / 1000)} kimg")
+        recipe = in_kimg(dataclasses.replace(recipe, schedules=self.schedules), total_nimg, num)
         return dataclasses.replace(self, recipe=recipe, total_nimg=total_nimg)
 
     def facts(self, dataset: Dataset) -> dict[str, Any]:
@@ -195,7 +199,7 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False, ranks: Ran
     channels = recipe.data.channels or found.channels
     if channels == 4 and recipe.data.alpha != "keep":
         channels = 3
-    classes = tuple(found.classes) if recipe.data.labels else ()
+    classes = classes_of(recipe, tuple(found.classes) if recipe.data.labels else (), allow_code)
     device = find_device(recipe.train.device, ranks)
     if recipe.train.deterministic:
         make_deterministic()
@@ -216,10 +220,11 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False, ranks: Ran
         "minutes": 60 * speed.images_per_second,
     }
     total_nimg = max(int(value * per[unit]), recipe.train.batch)
+    asked = recipe.schedules
     recipe = changed(recipe, "train", length=f"{number(total_nimg / 1000)} kimg", precision=speed.precision)
-    plan = Plan(
-        recipe, begin.source, found, channels, engine, speed, total_nimg, value if unit == "epochs" else 0.0, []
-    )
+    recipe = in_kimg(recipe, total_nimg, num)
+    epochs = value if unit == "epochs" else 0.0
+    plan = Plan(recipe, begin.source, found, channels, engine, speed, total_nimg, epochs, asked, [])
     return dataclasses.replace(plan, lines=describe(plan, [*begin.why, *why_less], parameters))
 
 
@@ -231,6 +236,7 @@ def measure_what_fits(
     micro = asked
     while micro:
         own = changed(recipe, "train", batch=recipe.train.batch // ranks.num, micro_batch=micro)
+        own = in_kimg(own, 1000, 1000)  # any length: what moves takes the same time everywhere
         try:
             speed = measure(own, random_dataset(own, channels, classes), device, allow_code)
         except Exception as error:

@@ -26,9 +26,10 @@ from gannet.files import remove_parts, write_text
 from gannet.options import budget
 from gannet.plan import Plan, machine_facts, moved, run_folder
 from gannet.track import track as tracker_for
-from gannet.training.build import build_training, completed
-from gannet.training.checkpoint import restore_newest
+from gannet.training.build import build_networks, build_training, classes_of, completed
+from gannet.training.checkpoint import checkpoints, restore_newest
 from gannet.training.engine import Engine, find_device, make_deterministic
+from gannet.training.initial import Initial, find_initial, start_from
 from gannet.training.pictures import read_stats
 from gannet.training.ranks import Ranks, launched
 from gannet.training.run import Run
@@ -65,7 +66,28 @@ def holds_run(path: Path) -> bool:
     return (path / "recipe.toml").exists()
 
 
-def train_plan(plan: Plan, run: Path | None = None, allow_code: bool = False, track: str | None = None) -> Trained:
+def starting_from(plan: Plan, address: str | None, allow_code: bool = False) -> tuple[Plan, Initial | None]:
+    """The weights at `address` (a run, a generator's folder, hf://OWNER/NAME) that fit, and a plan that says so.
+
+    Raises `UserError` where nothing fits, or layers of D are to be frozen that come from nowhere.
+    """
+    if address is None:
+        if plan.recipe.train.freeze_d:
+            raise UserError("--train.freeze-d keeps layers of D as they are: say with --init where they come from")
+        return plan, None
+    classes = classes_of(plan.recipe, tuple(plan.scan.classes) if plan.recipe.data.labels else (), allow_code)
+    networks = build_networks(plan.recipe, plan.channels, len(classes), allow_code)
+    initial = find_initial(address, networks, cache_folder())
+    return replace(plan, lines=[*plan.lines, *initial.lines()]), initial
+
+
+def train_plan(
+    plan: Plan,
+    run: Path | None = None,
+    allow_code: bool = False,
+    track: str | None = None,
+    initial: Initial | None = None,
+) -> Trained:
     """Trains what was planned into a new run folder. Raises `UserError` when the folder holds a run."""
     if run and holds_run(run):
         raise UserError(
@@ -83,7 +105,7 @@ def train_plan(plan: Plan, run: Path | None = None, allow_code: bool = False, tr
         print(f"left out {len(dataset.unreadable)} files that cannot be read; the first, {name}: {reason}")
     plan = plan.with_images(len(dataset.images))
     dataset = discreet(dataset, plan.recipe, plan.engine.ranks)
-    facts = plan.facts(dataset)
+    facts = plan.facts(dataset) | ({"init": name_of(initial, plan.recipe)} if initial else {})
     cache = plan.recipe.data.cache
     kept = changed(moved(plan.recipe, Path(), path), "data", cache=cache if cache == OFF else "")
     if kept.data.private:
@@ -92,7 +114,16 @@ def train_plan(plan: Plan, run: Path | None = None, allow_code: bool = False, tr
         kept = changed(kept, "data", source="", group_by="")
     write_text(path / "recipe.toml", to_toml(kept, facts))
     with alone_in(path):
-        return play(begun(plan.recipe, facts, dataset, plan.engine, path, plan.total_nimg, allow_code), track)
+        session = begun(plan.recipe, facts, dataset, plan.engine, path, plan.total_nimg, allow_code, initial=initial)
+        if initial:
+            found = {copied.network: copied.to_dict() for copied in initial.copied}
+            session.event("init", source=facts["init"], **found)
+        return play(session, track)
+
+
+def name_of(initial: Initial, recipe: Recipe) -> str:
+    """What a run says of where its weights come from."""
+    return "not said: the run is private" if recipe.data.private else initial.name
 
 
 def discreet(dataset: Dataset, recipe: Recipe, ranks: Ranks) -> Dataset:
@@ -161,6 +192,10 @@ def resume_first(
     if length:
         value, unit = amount(overridden(recipe, length).train.length)
         total_nimg = int(value * (1000 if unit == "kimg" else len(dataset.images)))
+    if "init" in facts and not checkpoints(path / "checkpoints"):
+        raise UserError(
+            f"{path} ended before its first checkpoint: start again with gannet train --init, and a new --run"
+        )
     session = begun(recipe, facts, dataset, engine, path, total_nimg, allow_code, extended=bool(length))
     at, total_nimg = session.training.cur_nimg, session.total_nimg
     if at >= total_nimg:
@@ -200,12 +235,14 @@ def begun(
     total_nimg: int,
     allow_code: bool,
     extended: bool = False,
+    initial: Initial | None = None,
 ) -> Run:
     """The run on this rank, at its newest checkpoint or at its start; the other ranks are told."""
     engine.ranks.publish("run", json.dumps({"recipe": to_toml(recipe, facts), "path": str(path)}))
     training = build_training(recipe, dataset, engine, allow_code)
     engine.ranks.wait_for_all()
     saved = restore_newest(training, path / "checkpoints", print)
+    start_from(training, initial.to_bytes() if initial else b"")
     if engine.ranks.first:
         remove_parts(path)
         with (path / "stats.jsonl").open("ab") as file:
@@ -223,6 +260,7 @@ def follow(ranks: Ranks, allow_code: bool) -> Trained:
     training = build_training(recipe, same_data(recipe, facts, ranks), engine, allow_code)
     ranks.wait_for_all()
     restore_newest(training, Path(), print)
+    start_from(training, b"")
     end = json.loads(ranks.published("end"))
     return play(Run(Path(published["path"]), training, end["total_nimg"], [], extended=end["extended"]))
 

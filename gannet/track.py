@@ -9,6 +9,7 @@ import io
 import json
 import secrets
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ UNMIRRORED = ("type", "kimg")
 NUMBERS = ("stats", "metric")  # the types of lines that hold numbers; others are told as text
 
 
-class Tracker:
+class Tracker(ABC):
     """A listener that hands on every line of a run's stats.jsonl, and the grid of each tick."""
 
     def __init__(self, run: Path, known: bool):
@@ -55,20 +56,21 @@ class Tracker:
         self._mirror()
         self._file.close()
 
+    @abstractmethod
     def numbers(self, nimg: int, values: Mapping[str, float]) -> None:
         """One line's numbers, after so many images."""
-        raise NotImplementedError
 
+    @abstractmethod
     def text(self, nimg: int, kind: str, text: str) -> None:
         """An event or finding, with the details as JSON."""
-        raise NotImplementedError
 
+    @abstractmethod
     def picture(self, nimg: int, grid: Path) -> None:
         """A grid of samples."""
-        raise NotImplementedError
 
     def back(self, nimg: int) -> None:
-        """The run goes on from here: what was told of later images no longer counts."""
+        """The run goes on from here: what was told of later images no longer counts, for those who can say so."""
+        return
 
     def _mirror(self) -> None:
         for line in self._lines():

@@ -55,6 +55,13 @@ def exact(t: Training) -> Training:
     return Training(t.recipe, t.engine, loader, t.networks, t.game, t.optimizers, ema)
 
 
+def learn(t: Training, player: str, loss: Tensor) -> None:
+    """One step by hand."""
+    t.optimizers[player].zero_grad()
+    loss.backward()
+    t.optimizers[player].step()
+
+
 def weights(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
 

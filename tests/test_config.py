@@ -61,6 +61,7 @@ def another(name: str, value: Any) -> Any:
         "G.label": "embedding",
         "D.label": "projection" if value != "projection" else "none",
         "G.norm": "batch" if value == "conditional" else "conditional",
+        "D.minibatch": "deviation",
         "D.pool": "mean" if value == "sum" else "sum",
         "G.init": "glorot_uniform" if value != "glorot_uniform" else "dcgan",
         "D.init": "glorot_uniform" if value != "glorot_uniform" else "dcgan",
@@ -68,9 +69,11 @@ def another(name: str, value: Any) -> Any:
     }
     if name in special:
         return special[name]
+    if name.startswith("schedules."):
+        return "linear to 0 over 7 kimg"
     if name.endswith("betas"):
         return [0.25, 0.75]
-    if name.endswith(("hidden", "attention")):
+    if name.endswith(("hidden", "attention", "widths")):
         return [3, 5]
     if isinstance(value, bool):
         return not value
@@ -200,6 +203,15 @@ def test_a_file_that_is_not_there_or_not_text_is_one_line(tmp_path: Path) -> Non
     for name in ("a.toml", "b.toml"):
         with pytest.raises(UserError, match=f"cannot read the recipe .*{name}"):
             read_recipe(tmp_path / name)
+
+
+def test_a_schedule_is_changed_by_its_dotted_name() -> None:
+    whole = recipe("wgan-gp")
+    made = overridden(whole, {"schedules.optim.G.lr": "linear to 0 over 9%", "schedules.optim.G.beta2": "x"})
+    assert made.schedules == {**whole.schedules, "optim.G.lr": "linear to 0 over 9%", "optim.G.beta2": "x"}
+    assert from_toml(to_toml(made), "it")[0] == made
+    with pytest.raises(UserError, match=r"schedules.optim.G.lr: 3 is not of type str"):
+        overridden(whole, {"schedules.optim.G.lr": 3})
 
 
 BAD_PARTS: list[tuple[dict[str, Any], str]] = [

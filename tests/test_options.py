@@ -41,10 +41,13 @@ OVERRIDES: list[tuple[str, str, Any]] = [
 LABELS = [("G.label", "embedding", "embedding"), ("D.label", "projection", "projection")]
 LABELS += [("G.init", "he_uniform", "he_uniform")]
 SOME = {
-    "dcgan": [*LABELS, ("D.norm", "none", "none"), ("G.extra-convs", "2", 2), ("G.width", "12", 12)],
-    "mlp": [*LABELS, ("G.hidden", "8 9", (8, 9)), ("G.bn-eps", "0.5", 0.5), ("D.hidden", "7", (7,))],
+    "dcgan": [*LABELS, ("D.norm", "none", "none"), ("G.extra-convs", "2", 2), ("G.attention", "8", (8,))],
+    "mlp": [*LABELS, ("G.hidden", "8 9", (8, 9)), ("G.bn-eps", "0.5", 0.5), ("D.minibatch", "deviation", "deviation")],
     "resnet": [("G.attention", "16 32", (16, 32)), ("D.pool", "mean", "mean"), ("G.norm", "batch", "batch")],
     "biggan": [("G.width", "12", 12), ("D.attention", "16", (16,))],
+    "fastgan": [("game.top-k", "0.5", 0.5), ("D.width", "12", 12)],
+    "r3gan": [("G.widths", "16 16 16 16", (16, 16, 16, 16)), ("D.group-size", "8", 8)],
+    "relativistic": [],
     "stylegan2": [("G.style-mixing", "0.5", 0.5), ("D.channel-max", "64", 64)],
     "non-saturating": [("objective.real-label", "0.8", 0.8), ("objective.label-noise", "0.05", 0.05)],
     "lsgan": [("objective.c", "0.5", 0.5)],
@@ -52,7 +55,9 @@ SOME = {
     "wasserstein": [],
     "gan": [("game.d-steps", "4", 4), ("game.g-steps", "5", 5)],
     "gan-halves": [("game.g-steps", "5", 5)],
-    "gan-simultaneous": [],
+    "gan-simultaneous": [("game.top-k", "0.5", 0.5)],
+    "acgan": [("game.weight", "0.5", 0.5), ("game.d-steps", "4", 4)],
+    "infogan": [("game.categories", "5", 5), ("game.continuous-weight", "0.5", 0.5), ("game.top-k", "0.5", 0.5)],
 }
 
 
@@ -91,6 +96,32 @@ def test_switches_go_both_ways(name: str) -> None:
         assert given_to(name, f"--data.no-{key}") == completed(overridden(whole, {f"data.{key}": False}))
 
 
+def test_a_schedule_is_an_option_by_its_dotted_name() -> None:
+    argv = [
+        "--schedules.optim.G.lr",
+        "cosine to 5e-5 over 50%",
+        "--schedules.ema.half-life-kimg=linear to 2 over 1 kimg",
+    ]
+    made = given_to("wgan-gp", *argv, "--schedules.penalties.gradient_penalty.weight", "linear to 0 over 9 epochs")
+    falls = completed(recipe("wgan-gp")).schedules["optim.D.lr"]
+    assert made.schedules == {
+        "optim.G.lr": "cosine to 5e-5 over 50%",
+        "optim.D.lr": falls,
+        "ema.half_life_kimg": "linear to 2 over 1 kimg",
+        "penalties.gradient-penalty.weight": "linear to 0 over 9 epochs",
+    }
+    for argv in (["--schedules.optim.G.lr"], ["--schedules.optim.G.lr", "--seed", "3"]):
+        with pytest.raises(UserError, match=r"--schedules\.optim\.G\.lr needs a text behind it"):
+            given_to("wgan-gp", *argv)
+
+
+def test_another_part_leaves_the_schedules_of_the_one_before_behind() -> None:
+    text = "linear to 0 over 50%"
+    made = given_to("r3gan-cifar10", "--augment.name", "instance-noise", "--schedules.augment.std", text)
+    before = completed(recipe("r3gan-cifar10")).schedules
+    assert made.schedules == {**{n: t for n, t in before.items() if n != "augment.p"}, "augment.std": text}
+
+
 def test_underscores_and_equal_signs_work_as_well() -> None:
     assert given_to("dcgan", "--data.held_out=0.1", "--G.z_dim=7").data.held_out == 0.1
     assert given_to("dcgan", "--data.group-by=^(p=.)").data.group_by == "^(p=.)"
@@ -123,6 +154,7 @@ def test_questions_of_the_command_do_not_touch_the_recipe() -> None:
         "source": "faces",
         "recipe": "dcgan",
         "run": Path("r"),
+        "init": None,
         "kimg": None,
         "epochs": None,
         "minutes": None,
@@ -230,7 +262,8 @@ def test_a_complaint_is_one_line_whatever_the_terminal_can_draw(drawn: bool) -> 
 def test_another_part_starts_from_its_own_defaults() -> None:
     whole = completed(recipe("dcgan"))
     made = given_to("dcgan", "--D.name", "mlp", "--D.hidden", "16", "8")
-    assert made == dataclasses.replace(whole, D=Part("mlp", {"hidden": (16, 8), "label": "channel", "init": "pytorch"}))
+    defaults = {"residual": False, "minibatch": "none", "label": "channel", "init": "pytorch"}
+    assert made == dataclasses.replace(whole, D=Part("mlp", {"hidden": (16, 8), **defaults}))
     assert given_to("dcgan-shapes", "--game.name", "gan").game == completed(recipe("dcgan-shapes")).game
 
 

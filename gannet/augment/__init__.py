@@ -12,4 +12,5 @@ AUGMENTATIONS = Table(
     ("none", "gannet.augment.base:Augmentation"),
     ("diffaugment", "gannet.augment.diffaugment:DiffAugment"),
     ("ada", "gannet.augment.ada:ADA"),
+    ("instance-noise", "gannet.augment.noise:InstanceNoise"),
 )

@@ -24,9 +24,10 @@ POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # of the four bands in natural images
 class ADA(Augmentation):
     """The augmentations of appendix B in `categories`, and the controller of section 3.1.
 
-    p starts at 0. Every fourth iteration it rises where the mean sign of D's logits on reals since
-    the last step is over `target`, and falls where it is under, so fast that it goes from 0 to 1 in
-    `kimg` thousand images. The paper's default leaves `filter`, `noise` and `cutout` out.
+    p starts at the setting `p`. Every fourth iteration it rises where the mean sign of D's logits on
+    reals since the last step is over `target`, and falls where it is under, so fast that it goes from
+    0 to 1 in `kimg` thousand images. A `target` of 0 leaves p as it is, or to its schedule. The paper's
+    default leaves `filter`, `noise` and `cutout` out.
     """
 
     p: Tensor
@@ -34,15 +35,20 @@ class ADA(Augmentation):
     images: Tensor
     iterations: Tensor
 
-    def __init__(self, *, target: float = 0.6, kimg: float = 500.0, categories: str = "blit,geom,color"):
+    def __init__(
+        self, *, p: float = 0.0, target: float = 0.6, kimg: float = 500.0, categories: str = "blit,geom,color"
+    ):
         super().__init__()
+        if not 0 <= p <= 1:
+            raise UserError(f"augment.p is {p}, and must be from 0 to 1: it is a probability")
         if not -1 < target < 1:
             raise UserError(f"augment.target is {target}, and must be between -1 and 1: it is a mean of signs")
         if not kimg > 0:
             raise UserError(f"augment.kimg is {kimg}, and must be over 0")
         self.target, self.kimg = target, kimg
         self.categories = chosen(categories, CATEGORIES, "augment.categories")
-        for name in ("p", "signs", "images", "iterations"):
+        self.register_buffer("p", torch.tensor(p))
+        for name in ("signs", "images", "iterations"):
             self.register_buffer(name, torch.zeros(()))
 
     @torch.no_grad()
@@ -51,6 +57,8 @@ class ADA(Augmentation):
 
         Nothing is read to Python. A mean that is not finite counts as on target.
         """
+        if not self.target:
+            return
         self.signs += torch.nan_to_num(sign_mean.to(self.signs), nan=self.target) * num_images
         self.images += num_images
         self.iterations += 1

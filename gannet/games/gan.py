@@ -5,14 +5,16 @@ width 0 where there are no classes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from gannet.errors import UserError
-from gannet.games.turn import AsItIs, Augment, Batch, Draw, Loss, Noise, Now, Objective, Turn
+from gannet.games.turn import Batch, Draw, Loss, Noise, Now, Pieces, Turn
 from gannet.losses.adversarial import Separable
-from gannet.losses.regularisers import Judged, Penalty
+from gannet.losses.penalties import best
+from gannet.losses.regularisers import Judged
 
 
 class GAN:
@@ -21,26 +23,36 @@ class GAN:
     G's first turn plays the fakes that D has just seen, or fresh ones with `fresh_noise`; its
     further turns always play fresh ones. A penalty of every step joins its player's turn; one of
     every k-th iteration has a turn of its own, k times as strong (Karras et al. 2020, section 3.1).
+    With a `top_k` below 1 G learns from that fraction of its fakes alone, those that D finds most real
+    (Sinha et al. 2020, section 3): of each share of the batch, where it is cut into shares.
     """
+
+    labels_for_d: ClassVar[bool] = True
+
+    @classmethod
+    def classes(cls, found: tuple[str, ...], settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The classes that G is asked for: the data's, as they were found."""
+        return found
 
     def __init__(
         self,
-        networks: Mapping[str, nn.Module],
-        objective: Objective,
-        penalties: Mapping[str, Penalty] | None = None,
-        augment: Augment | None = None,
+        pieces: Pieces,
         *,
         d_steps: int = 1,
         g_steps: int = 1,
         fresh_noise: bool = False,
+        top_k: float = 1.0,
     ):
         if min(d_steps, g_steps) < 1:
             raise UserError("game.d_steps and game.g_steps must be at least 1")
-        self.G, self.D, self.objective = networks["G"], networks["D"], objective
-        self.penalties, self.augment = dict(penalties or {}), augment or AsItIs()
+        if not 0 < top_k <= 1:
+            raise UserError(f"game.top_k is {top_k}, and must be above 0 and at most 1: a fraction of the fakes")
+        self.G, self.D, self.objective = pieces.networks["G"], pieces.networks["D"], pieces.objective
+        self.penalties, self.augment = pieces.penalties, pieces.augment
         self.signs: list[Tensor] = []
-        self.d_steps, self.g_steps, self.fresh_noise = d_steps, g_steps, fresh_noise
+        self.d_steps, self.g_steps, self.fresh_noise, self.top_k = d_steps, g_steps, fresh_noise, top_k
         self.players = {"G": [self.G], "D": [self.D]}
+        self.networks: dict[str, nn.Module] = {}
         self.num_batches = d_steps
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
@@ -74,8 +86,10 @@ class GAN:
         }
 
     def d_loss(self, batch: Batch, fake: Tensor) -> Loss:
-        real_logits = self.logits(batch.x, batch.c)
-        fake_logits = self.logits(fake, batch.c)
+        return self.d_judged(batch, fake, self.logits(batch.x, batch.c), self.logits(fake, batch.c))
+
+    def d_judged(self, batch: Batch, fake: Tensor, real_logits: Tensor, fake_logits: Tensor) -> Loss:
+        """D's loss, once it has rated its reals and fakes."""
         self.signs.append(torch.sign(real_logits.detach() - (self.objective.boundary or 0.0)).mean())
         judged = Judged(self.D, self.G, batch.x, fake, batch.z, batch.c, real_logits, fake_logits)
         terms = {**self.objective.d(real_logits, fake_logits), **self.of_every_step("D", judged)}
@@ -83,11 +97,16 @@ class GAN:
 
     def g_loss(self, fake: Tensor, noise: Noise, batch: Batch) -> Loss:
         """G's loss on its fakes; `batch` has the reals that a relativistic objective compares them with."""
-        logits = self.logits(fake, noise.c)
+        return self.g_judged(fake, noise, batch, self.logits(fake, noise.c))
+
+    def g_judged(self, fake: Tensor, noise: Noise, batch: Batch, logits: Tensor) -> Loss:
+        """G's loss, once D has rated its fakes."""
         real = [self.logits(batch.x, batch.c)] if self.objective.needs_real else []
-        terms = {"adversarial": self.objective.g(logits, *real)}
-        terms |= self.of_every_step("G", Judged(self.D, self.G, batch.x, fake, noise.z, noise.c, None, logits))
-        return Loss(terms, self.seen("fake", logits, " after"))
+        losses = self.objective.g(logits, *real)
+        if self.top_k < 1:
+            losses = best(losses, logits, max(1, round(self.top_k * len(logits))))
+        judged = Judged(self.D, self.G, batch.x, fake, noise.z, noise.c, None, logits)
+        return Loss({"adversarial": losses, **self.of_every_step("G", judged)}, self.seen("fake", logits, " after"))
 
     def adjust(self, average_: Callable[[Sequence[Tensor]], None], num_images: int) -> None:
         """After an iteration: steers the augmentation, and makes what penalties remember the ranks' mean."""
@@ -99,9 +118,14 @@ class GAN:
             self.augment.update(sign[0], num_images)
 
     def logits(self, x: Tensor, c: Tensor) -> Tensor:
-        """What D says of x as it sees it, in float32 at least: losses are too fine for half precision."""
-        logits = self.D(self.augment(x), c)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        """What D says of x as it sees it."""
+        return in_full(self.D(self.augment(x), c))
+
+    def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """What D says of x as it sees it, and the features that it says it from, in one forward."""
+        D: Any = self.D
+        logits, features = D.logits_and_features(self.augment(x), c)
+        return in_full(logits), features
 
     def seen(self, kind: str, logits: Tensor, when: str = "") -> dict[str, Tensor]:
         """How D rates reals or fakes, and how often it is right, in the words that its objective allows."""
@@ -116,20 +140,19 @@ class GAN:
         return found
 
 
+def in_full(values: Tensor) -> Tensor:
+    """In float32 at least: losses are too fine for half precision."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 class SimultaneousGAN(GAN):
     """One forward, both gradients from the same state, then both steps.
 
     D's gradient reaches the fakes of the very batch that G is judged on.
     """
 
-    def __init__(
-        self,
-        networks: Mapping[str, nn.Module],
-        objective: Objective,
-        penalties: Mapping[str, Penalty] | None = None,
-        augment: Augment | None = None,
-    ):
-        super().__init__(networks, objective, penalties, augment)
+    def __init__(self, pieces: Pieces, *, top_k: float = 1.0):
+        super().__init__(pieces, top_k=top_k)
         if any(penalty.every > 1 for penalty in self.penalties.values()):
             raise UserError("gan-simultaneous takes both steps at once: set `every` of its penalties to 1")
 
@@ -148,21 +171,13 @@ class HalvesGAN(GAN):
     The two halves are turns of the same name, so D's loss is reported as their mean.
     """
 
-    def __init__(
-        self,
-        networks: Mapping[str, nn.Module],
-        objective: Objective,
-        penalties: Mapping[str, Penalty] | None = None,
-        augment: Augment | None = None,
-        *,
-        g_steps: int = 1,
-    ):
-        super().__init__(networks, objective, penalties, augment, g_steps=g_steps)
-        if not isinstance(objective, Separable) or penalties:
+    def __init__(self, pieces: Pieces, *, g_steps: int = 1, top_k: float = 1.0):
+        super().__init__(pieces, g_steps=g_steps, top_k=top_k)
+        if not isinstance(pieces.objective, Separable) or pieces.penalties:
             raise UserError(
                 "gan-halves shows D reals and fakes apart: it takes no relativistic objective and no penalty"
             )
-        self.halves = objective
+        self.halves = pieces.objective
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
         batch = draw()

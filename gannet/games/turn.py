@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from gannet.errors import UserError
+from gannet.losses.regularisers import Penalty
 
 
 class Noise(Protocol):
@@ -115,13 +118,42 @@ class AsItIs:
     def update(self, sign_mean: Tensor, num_images: int) -> None: ...
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """What a game is played with: G and D by name, what they minimise, and what D sees of an image."""
+
+    networks: Mapping[str, nn.Module]
+    objective: Objective
+    penalties: Mapping[str, Penalty] = field(default_factory=dict)
+    augment: Augment = field(default_factory=AsItIs)
+    num_classes: int = 0
+    """Width of every c."""
+
+
+def num_features(D: nn.Module) -> int:
+    """How many features D hands out. Raises `UserError` where it hands out none."""
+    found: Any = getattr(D, "num_features", 0)
+    if not found:
+        raise UserError("this game reads D's features, and this D hands out none: set --D.name dcgan, or resnet")
+    return found
+
+
 class Game(Protocol):
     """The rules: players by name, each with the networks it moves, and the turns of an iteration."""
 
+    labels_for_d: bool
+    """Whether D is built for labels; without, it is built for none and looks at no c."""
     players: Mapping[str, list[nn.Module]]
+    networks: Mapping[str, nn.Module]
+    """The game's own beside G and D, such as a class head, by name; each learns with one of the players."""
     objective: Objective
     num_batches: int
     """Batches of reals that one iteration takes."""
+
+    @classmethod
+    def classes(cls, found: tuple[str, ...], settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The classes that G is asked for; `found` are the data's, and `settings` the game's."""
+        ...
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]: ...
 

@@ -1,20 +1,27 @@
 """A trained generator, loaded from its folder alone: no data, no flags, no pickle."""
 
+import copy
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gannet.errors import UserError, nearest
+from gannet.generation.truncation import standing_statistics, truncated_normal
 from gannet.images import to_uint8
 from gannet.networks import DISCRIMINATORS, GENERATORS
-from gannet.networks.folder import load_network
+from gannet.networks.folder import generator_folder, load_network
 from gannet.noise import Stream, normal
+
+STANDING_BATCH = 64
+BALANCED = 1.5  # times as many images in the largest class as in the smallest
+GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,14 @@ class Generator:
     channels: int
     device: torch.device
     folder: Path
+    shares: tuple[float, ...] = ()
+    """How often each class was in the training data; empty where that is not known."""
+    truncation: float | None = None
+
+    @property
+    def has_w(self) -> bool:
+        """Whether z first becomes w, whose average is known (StyleGAN2)."""
+        return hasattr(self.network, "w_avg")
 
     def sample(
         self,
@@ -49,13 +64,16 @@ class Generator:
         labels: Sequence[int | str] | int | str | None = None,
         start: int = 0,
         batch: int = 64,
+        truncation: float | None = None,
     ) -> Tensor:
         """Images number `start` to `start + num` of a seed: float32 `[num, C, R, R]` in [-1, 1].
 
         Image i of a seed is the same whatever `num`, `batch` and the device. `labels` is one class
-        (name or number) for all, or one for each; without it image i has class i modulo the classes.
-        Four channels are RGB premultiplied with alpha.
+        (name or number) for all, or one for each; without it they are those of `label_numbers`. Four
+        channels are RGB premultiplied with alpha. `truncation` is that of `truncated`.
         """
+        if truncation is not None:
+            return self.truncated(truncation).sample(num, seed, labels, start, batch)
         c = self.one_hot(self.label_numbers(num, labels, start))
         parts = []
         for first in range(0, num, batch):
@@ -63,20 +81,57 @@ class Generator:
             parts.append(self.images(self.z(seed, start + first, size), c[first : first + size]))
         return torch.cat(parts) if parts else torch.empty(0, self.channels, self.resolution, self.resolution)
 
+    def truncated(self, truncation: float) -> "Generator":
+        """A copy whose images are more like each other, and mostly better.
+
+        Where G has a w it is psi, from -1 to 2: how far w lies from its average, 1 as trained (Karras et
+        al. 2019, appendix B). Elsewhere it bounds the values of z, and is above 0 (Brock et al. 2019,
+        section 3.1, but for how: see `truncated_normal`); batch norm then gets the mean statistics of 100
+        batches of such z, always the same. Raises `UserError` for other numbers.
+        """
+        low, high = (-1.0, 2.0) if self.has_w else (0.0, float("inf"))
+        if not low <= truncation <= high or (truncation == 0 and not self.has_w):
+            range_ = "from -1 to 2, as this G has a w" if self.has_w else "above 0"
+            raise UserError(f"--truncation is {truncation:g}, and must be {range_}")
+        if self.has_w:
+            return replace(self, truncation=truncation)
+        G = replace(self, network=copy.deepcopy(self.network), truncation=truncation)
+        starts = count(step=STANDING_BATCH)
+
+        def batch() -> tuple[Tensor, Tensor]:
+            start = next(starts)
+            c = self.one_hot(self.label_numbers(STANDING_BATCH, None, start))
+            return G.z(0, start, STANDING_BATCH, Stream.STANDING), c
+
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            standing_statistics(G.network, batch)
+        return G
+
     @torch.inference_mode()
     def images(self, z: Tensor, c: Tensor) -> Tensor:
         """G(z, c), on CUDA too in whole float32."""
+        network: Any = self.network
         with torch.backends.cudnn.flags(allow_tf32=False):
-            return self.network(z, c).float()
+            if self.truncation is not None and self.has_w:
+                return network.truncated(z, c, self.truncation).float()
+            return network(z, c).float()
 
-    def z(self, seed: int, start: int, num: int) -> Tensor:
+    def z(self, seed: int, start: int, num: int, stream: Stream = Stream.SAMPLE) -> Tensor:
         """z number `start` to `start + num` of a seed, `[num, z_dim]`."""
-        return torch.from_numpy(normal(seed, Stream.SAMPLE, start, num, self.z_dim)).to(self.device)
+        z = normal(seed, stream, start, num, self.z_dim)
+        if self.truncation is not None and not self.has_w:
+            z = truncated_normal(z, self.truncation)
+        return torch.from_numpy(z).to(self.device)
 
     def label_numbers(self, num: int, labels: Sequence[int | str] | int | str | None, start: int = 0) -> np.ndarray:
-        """Class numbers, int64 `[num]`. Raises `UserError` for classes that there are not."""
+        """Class numbers, int64 `[num]`: those of images `start` to `start + num`.
+
+        Without `labels` each class comes as often as in the training data, or in turn where they are
+        about equally frequent (within half). Raises `UserError` for classes that there are not.
+        """
         if labels is None:
-            return (start + np.arange(num)) % max(len(self.classes), 1)
+            balanced = not self.shares or max(self.shares) <= BALANCED * min(self.shares)
+            return in_turn(start, num, len(self.classes)) if balanced else by_share(start, num, self.shares)
         each = [labels] * num if isinstance(labels, int | str) else list(labels)
         if len(each) != num:
             raise UserError(f"{len(each)} labels were given for {num} images")
@@ -110,23 +165,38 @@ class Generator:
         return Discriminator(network.to(self.device), bool(config.get("logit_is_probability")))
 
 
+def in_turn(start: int, num: int, num_classes: int) -> np.ndarray:
+    """Class i modulo the classes for image i: int64 `[num]`."""
+    return (start + np.arange(num)) % max(num_classes, 1)
+
+
+def by_share(start: int, num: int, shares: Sequence[float]) -> np.ndarray:
+    """Classes that come about as often as their shares say in every stretch of images: int64 `[num]`.
+
+    Image i takes the class at i times the golden ratio, modulo 1, which is spread evenly.
+    """
+    place = (start + np.arange(num) + 0.5) * GOLDEN % 1
+    return np.searchsorted(np.cumsum(shares)[:-1] / np.sum(shares), place, side="right")
+
+
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Generator:
     """The generator of a run folder, or of a generator folder. Runs no code from it.
 
     Raises `UserError` where there is none or it cannot be read.
     """
-    folder = Path(path)
-    if not folder.exists():
-        raise UserError(f"there is no run at {folder}: gannet train makes one")
-    if not (folder / "config.json").exists():
-        if not (folder / "generator").exists():
-            raise UserError(
-                f"{folder} holds no generator yet: it is written at the run's first checkpoint and at its end"
-            )
-        folder /= "generator"
+    folder = generator_folder(Path(path))
     network, config = load_network(folder, GENERATORS)
     device = torch.device(device)
-    classes = tuple(config["classes"])
+    classes, shares = tuple(config["classes"]), tuple(config.get("class_shares", ()))
+    if shares and (len(shares) != len(classes) or not all(0 < share <= 1 for share in shares)):
+        raise UserError(f"the class_shares in {folder / 'config.json'} are not one number a class, above 0 to 1")
     return Generator(
-        network.to(device), classes, cast(int, network.z_dim), config["resolution"], config["channels"], device, folder
+        network.to(device),
+        classes,
+        cast(int, network.z_dim),
+        config["resolution"],
+        config["channels"],
+        device,
+        folder,
+        shares,
     )

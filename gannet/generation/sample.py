@@ -10,7 +10,7 @@ from PIL import Image
 
 from gannet.errors import UserError
 from gannet.files import write_with
-from gannet.generation.load import Generator
+from gannet.generation.load import Generator, in_turn
 from gannet.images import class_columns, grid, png, side_by_side, to_pil
 
 BATCH = 64
@@ -37,16 +37,19 @@ class Drawn:
 
 
 def samples(
-    G: Generator, seed: int, label: int | None, min_realness: float | None
+    G: Generator, seed: int, label: int | None, min_realness: float | None, equally: bool
 ) -> Iterator[tuple[list[Sample], np.ndarray]]:
-    """Batch after batch, without end: those of the batch that were kept, and the ratings of all `[64]` if asked for."""
+    """Batch after batch, without end: those of the batch that were kept, and the ratings of all `[64]` if asked for.
+
+    `equally` goes through the classes in turn, however often each was in the data.
+    """
     D = G.discriminator() if min_realness is not None else None
     if D and not D.is_classifier:
         raise UserError(
             "this run's D gives no probabilities, so there is no realness to ask for: leave --min-realness out"
         )
     for first in count(step=BATCH):
-        labels = G.label_numbers(BATCH, label, first)
+        labels = in_turn(first, BATCH, len(G.classes)) if equally else G.label_numbers(BATCH, label, first)
         c = G.one_hot(labels)
         x = G.images(G.z(seed, first, BATCH), c)
         ratings = D.realness(x, c).cpu().numpy() if D else np.ones(BATCH)
@@ -63,8 +66,11 @@ def draw(
     per_class: bool = False,
     min_realness: float | None = None,
     progress: Callable[[int, int], None] | None = None,
+    equally: bool = False,
 ) -> tuple[list[Sample], int]:
     """`num` samples (of each class with `per_class`), and how many were drawn to have them.
+
+    With `equally` they go through the classes in turn, else as `Generator.label_numbers`.
 
     Raises `UserError` where so few are kept that it would not end.
     """
@@ -75,7 +81,7 @@ def draw(
     if per_class and not G.classes:
         raise UserError("this generator was trained without labels: leave --per-class out")
     total, chosen, ratings = sum(wanted.values()), [], np.empty(0)
-    for kept, rated in samples(G, seed, number, min_realness):
+    for kept, rated in samples(G, seed, number, min_realness, number is None and (equally or per_class)):
         ratings = np.concatenate([ratings, rated])
         num_drawn = len(ratings)
         for sample in kept:

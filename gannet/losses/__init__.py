@@ -22,4 +22,5 @@ PENALTIES = Table(
     ("consistency", "gannet.losses.regularisers:Consistency"),
     ("path-length", "gannet.losses.regularisers:PathLength"),
     ("orthogonal", "gannet.losses.regularisers:Orthogonal"),
+    ("feature-matching", "gannet.losses.regularisers:FeatureMatching"),
 )

@@ -6,6 +6,7 @@ probability; `boundary` is the logit above which D takes an image for real, None
 `needs_real` that G's loss is `g(fake, real)`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import torch
@@ -20,7 +21,7 @@ def bce(logits: Tensor, label: Tensor | float) -> Tensor:
     return softplus(logits) - label * logits
 
 
-class Separable:
+class Separable(ABC):
     """An objective whose losses look at reals and at fakes apart."""
 
     classifier = False
@@ -31,17 +32,17 @@ class Separable:
         """D's loss."""
         return {"real": self.d_real(real), "fake": self.d_fake(fake)}
 
+    @abstractmethod
     def d_real(self, logits: Tensor) -> Tensor:
         """D's loss on reals."""
-        raise NotImplementedError
 
+    @abstractmethod
     def d_fake(self, logits: Tensor) -> Tensor:
         """D's loss on fakes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def g(self, logits: Tensor) -> Tensor:
         """G's loss on the logits of its fakes."""
-        raise NotImplementedError
 
 
 class NonSaturating(Separable):

@@ -36,9 +36,3 @@ def l1(x: Tensor, target: Tensor) -> Tensor:
     """
     assert x.shape == target.shape
     return (x - target).abs().flatten(1).mean(1)
-
-
-def l2(x: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference of each sample: `[N, ...]` to `[N]` (SRGAN: Ledig et al. 2017, equation 4)."""
-    assert x.shape == target.shape
-    return (x - target).square().flatten(1).mean(1)

@@ -6,7 +6,7 @@ value a sample, `[N]`, where not said otherwise.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -126,19 +126,7 @@ def orthogonality(weight: Tensor) -> Tensor:
     return (gram - torch.diag(gram.diagonal())).square().sum()
 
 
-@torch.no_grad()
-def clip_weights(parameters: Iterable[Tensor], c: float = 0.01) -> None:
-    """Cuts all values to [-c, c], in place, after each step of D (WGAN: Arjovsky et al. 2017, algorithm 1)."""
-    for parameter in parameters:
-        parameter.clamp_(-c, c)
-
-
 def best(losses: Tensor, logits: Tensor, k: int) -> Tensor:
     """G's losses on the k fakes that D finds most real: `[N]` and `[N]` to `[k]` (Sinha et al. 2020, section 3)."""
     assert losses.shape == logits.shape
     return losses[logits.detach().topk(k).indices]
-
-
-def num_best(batch: int, epoch: int, decay: float = 0.99, least: float = 0.5) -> int:
-    """The k of `best`: the batch times decay^epoch, never below `least` of the batch (Sinha et al. 2020, section 3)."""
-    return max(1, int(batch * max(decay**epoch, least)))

@@ -3,6 +3,7 @@
 They are computed in float32 whatever the run's precision, and D is D itself, without augmentation.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,78 +34,86 @@ class Judged:
         return self.D(x, self.c)
 
 
-class Penalty(nn.Module):
+class Penalty(nn.Module, ABC):
     """One term, `[N]` or a scalar, for `player`: in every step, or `every` iterations and so many times as strong.
 
     What it remembers are buffers; the game makes them the means over the ranks after each iteration.
+    Its settings are attributes of the same names, read anew each time: schedules set them.
     """
 
     player = "D"
 
-    def __init__(self, weight: float, every: int):
+    def __init__(self, every: int = 1, **weights: float):
         super().__init__()
-        if weight < 0 or every < 1:
-            raise UserError(f"a penalty's weight ({weight}) must be at least 0, and its `every` ({every}) at least 1")
-        self.weight, self.every = weight, every
+        for name, weight in weights.items():
+            if not weight >= 0:
+                raise UserError(f"a penalty's {name} is {weight}, and must be at least 0")
+        if every < 1:
+            raise UserError(f"a penalty's `every` is {every}, and must be at least 1")
+        self.every = every
 
     def forward(self, judged: Judged) -> Tensor:
         with torch.autocast(judged.x.device.type, enabled=False):
-            return self.weight * self.every * self.term(judged)
+            return self.every * self.term(judged)
 
+    @abstractmethod
     def term(self, judged: Judged) -> Tensor:
-        """The term before its weight."""
-        raise NotImplementedError
+        """The term with its weight, as if it were of every step."""
 
 
 class R1(Penalty):
     """gamma / 2 |D's gradient at reals|^2 (Mescheder et al. 2018, equation 9)."""
 
     def __init__(self, *, gamma: float = 1.0, every: int = 1):
-        super().__init__(gamma, every)
+        super().__init__(every, gamma=gamma)
+        self.gamma = gamma
 
     def term(self, judged: Judged) -> Tensor:
-        return penalties.r1(judged.rate, judged.x)
+        return self.gamma * penalties.r1(judged.rate, judged.x)
 
 
 class R2(Penalty):
     """gamma / 2 |D's gradient at fakes|^2 (Mescheder et al. 2018, equation 10)."""
 
     def __init__(self, *, gamma: float = 1.0, every: int = 1):
-        super().__init__(gamma, every)
+        super().__init__(every, gamma=gamma)
+        self.gamma = gamma
 
     def term(self, judged: Judged) -> Tensor:
-        return penalties.r2(judged.rate, judged.fake)
+        return self.gamma * penalties.r2(judged.rate, judged.fake)
 
 
 class GradientPenalty(Penalty):
     """WGAN-GP: a slope of 1 between reals and fakes (Gulrajani et al. 2017, equation 3)."""
 
     def __init__(self, *, weight: float = 10.0, every: int = 1):
-        super().__init__(weight, every)
+        super().__init__(every, weight=weight)
+        self.weight = weight
 
     def term(self, judged: Judged) -> Tensor:
         eps = torch.rand(len(judged.x), device=judged.x.device, dtype=judged.x.dtype)
-        return penalties.gradient_penalty(judged.rate, penalties.interpolated(judged.x, judged.fake, eps))
+        between = penalties.interpolated(judged.x, judged.fake, eps)
+        return self.weight * penalties.gradient_penalty(judged.rate, between)
 
 
 class DRAGAN(Penalty):
     """A slope of 1 near the reals (Kodali et al. 2017); `std` is that of normal noise, relative to the reals' own."""
 
     def __init__(self, *, weight: float = 10.0, std: float = 0.5, every: int = 1):
-        super().__init__(weight, every)
-        self.std = std
+        super().__init__(every, weight=weight, std=std)
+        self.weight, self.std = weight, std
 
     def term(self, judged: Judged) -> Tensor:
         noise = self.std * judged.x.std() * torch.randn_like(judged.x)
-        return penalties.dragan(judged.rate, judged.x, noise)
+        return self.weight * penalties.dragan(judged.rate, judged.x, noise)
 
 
 class LeCam(Penalty):
     """Logits pulled to where those of the other kind have been (Tseng et al. 2021)."""
 
     def __init__(self, *, weight: float = 0.3, decay: float = 0.99):
-        super().__init__(weight, 1)
-        self.decay = decay
+        super().__init__(weight=weight)
+        self.weight, self.decay = weight, decay
         self.real_mean: Tensor
         self.fake_mean: Tensor
         self.register_buffer("real_mean", torch.zeros(()))
@@ -115,7 +124,7 @@ class LeCam(Penalty):
         real_mean, fake_mean = self.real_mean.clone(), self.fake_mean.clone()
         self.real_mean.copy_(penalties.moving_average(real_mean, judged.real_logits.detach(), self.decay))
         self.fake_mean.copy_(penalties.moving_average(fake_mean, judged.fake_logits.detach(), self.decay))
-        return penalties.lecam(judged.real_logits, judged.fake_logits, real_mean, fake_mean)
+        return self.weight * penalties.lecam(judged.real_logits, judged.fake_logits, real_mean, fake_mean)
 
 
 class Consistency(Penalty):
@@ -125,7 +134,7 @@ class Consistency(Penalty):
     """
 
     def __init__(self, *, real_weight: float = 10.0, fake_weight: float = 10.0):
-        super().__init__(1.0, 1)
+        super().__init__(real_weight=real_weight, fake_weight=fake_weight)
         self.real_weight, self.fake_weight = real_weight, fake_weight
 
     def term(self, judged: Judged) -> Tensor:
@@ -146,8 +155,8 @@ class PathLength(Penalty):
     player = "G"
 
     def __init__(self, *, weight: float = 1.0, decay: float = 0.99, every: int = 8):
-        super().__init__(weight, every)
-        self.decay = decay
+        super().__init__(every, weight=weight)
+        self.weight, self.decay = weight, decay
         self.mean: Tensor
         self.register_buffer("mean", torch.zeros(()))
 
@@ -161,7 +170,8 @@ class PathLength(Penalty):
         lengths = penalties.path_lengths(images, w, torch.randn_like(images))
         mean = self.mean.clone()
         self.mean.copy_(penalties.moving_average(mean, lengths.detach(), self.decay))
-        return penalties.path_length_weight(images.shape[2]) * penalties.path_length_penalty(lengths, mean)
+        strength = self.weight * penalties.path_length_weight(images.shape[2])
+        return strength * penalties.path_length_penalty(lengths, mean)
 
 
 class Orthogonal(Penalty):
@@ -170,7 +180,8 @@ class Orthogonal(Penalty):
     player = "G"
 
     def __init__(self, *, weight: float = 1e-4, every: int = 1):
-        super().__init__(weight, every)
+        super().__init__(every, weight=weight)
+        self.weight = weight
 
     def term(self, judged: Judged) -> Tensor:
         terms = []
@@ -179,7 +190,27 @@ class Orthogonal(Penalty):
                 terms.append(penalties.orthogonality(module.weight))
             elif isinstance(module, nn.ConvTranspose2d):
                 terms.append(penalties.orthogonality(module.weight.transpose(0, 1)))
-        return torch.stack(terms).sum()
+        return self.weight * torch.stack(terms).sum()
+
+
+class FeatureMatching(Penalty):
+    """Fakes have the reals' mean features inside D (Salimans et al. 2016, section 3.1).
+
+    Beside the objective; with more than one micro-batch the means are those of each.
+    """
+
+    player = "G"
+
+    def __init__(self, *, weight: float = 1.0):
+        super().__init__(weight=weight)
+        self.weight = weight
+
+    def term(self, judged: Judged) -> Tensor:
+        D: Any = judged.D
+        with torch.no_grad():
+            _, real = D.logits_and_features(judged.x, judged.c)
+        _, fake = D.logits_and_features(judged.fake, judged.c)
+        return self.weight * penalties.feature_matching(real, fake)
 
 
 def moved(x: Tensor) -> Tensor:

@@ -3,7 +3,9 @@
 A generator is built as `Generator(resolution, channels, num_classes, *, z_dim, ...)`; it knows its
 `z_dim`, and `G(z, c)` makes images in [-1, 1] from z `[N, z_dim]` and one-hot labels c
 `[N, num_classes]` (width 0 without classes). A discriminator is built as
-`Discriminator(resolution, channels, num_classes, *, ...)`; `D(x, c)` gives one logit a sample, `[N]`.
+`Discriminator(resolution, channels, num_classes, *, ...)`; `D(x, c)` gives one logit a sample, `[N]`, and
+`D.logits_and_features(x, c)` the same with the features that the logit is made from, `[N, D.num_features]`,
+in one forward (`base.Rating`).
 """
 
 from gannet.parts import Table

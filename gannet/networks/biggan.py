@@ -5,25 +5,27 @@ All weights are orthogonal at first and spectrally normalised; the batch norms o
 from z and one embedding of the class that all of them share.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise, zip_longest
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gannet.errors import UserError
-from gannet.networks.layers import ClassEmbedding, at_least, initialise, spectrally_normalise
-from gannet.networks.resnet import (
+from gannet.networks.attention import attention_after, check_attention, smaller
+from gannet.networks.base import Rating
+from gannet.networks.layers import (
+    ClassEmbedding,
     ConditionalBatchNorm,
-    DownBlock,
-    UpBlock,
-    attention_after,
-    check_attention,
-    doubled,
+    at_least,
+    initialise,
+    spectrally_normalise,
+    with_projection,
 )
+from gannet.networks.resnet import DownBlock, UpBlock, doubled
 
 EPS = 1e-4  # of batch norm: larger than usual, for half precision (the paper's appendix)
 # Widths of the maps from 4x4 on, in multiples of `width`. 128 and more are the paper's; 32 is the shape of
@@ -37,12 +39,63 @@ MULTIPLES = {
 }
 
 
-class Generator(nn.Module):
-    """BigGAN's: pieces of z go to the dense layer and to each block: `[N, channels, R, R]`, [-1, 1].
+class BlockGenerator(nn.Module, ABC):
+    """What both generators have: a shared embedding, a dense layer to 4x4, blocks that double it, and an image last.
 
-    z is cut into one more piece than there are blocks, as equal as can be. Without classes the batch
-    norms know their piece of z alone. Self-attention follows the maps of `attention` pixels, where they
-    are smaller than the image.
+    `[N, channels, R, R]`, [-1, 1]. Without classes the batch norms know z alone. Self-attention follows
+    the maps of `attention` pixels, where they are smaller than the image.
+    """
+
+    dense: nn.Linear
+
+    def __init__(
+        self,
+        resolution: int,
+        channels: int,
+        num_classes: int,
+        z_dim: int,
+        width: int,
+        embedding_dim: int,
+        attention: tuple[int, ...],
+    ):
+        super().__init__()
+        features = features_of(resolution, width, "G")
+        at_least(1, **{"G.embedding_dim": embedding_dim})
+        self.z_dim, self.start = z_dim, (features[0], 4, 4)
+        self.embed = ClassEmbedding(num_classes, embedding_dim) if num_classes else nn.Identity()
+        self.build_blocks(features, embedding_dim if num_classes else 0)
+        sizes = [2**i for i in range(3, resolution.bit_length())]
+        attends = smaller(attention, resolution)
+        check_attention("G.attention", attends, smaller(sizes, resolution))
+        pairs = zip(sizes, features[1:], strict=True)
+        self.attends = nn.ModuleList(attention_after(size, after, attends) for size, after in pairs)
+        self.norm = nn.BatchNorm2d(features[-1], EPS)
+        self.to_image = nn.Conv2d(features[-1], channels, 3, 1, 1)
+        finish(self)
+
+    @abstractmethod
+    def build_blocks(self, features: list[int], embedding_dim: int) -> None:
+        """Sets `dense` and the blocks between maps of so many features, from 4x4 on."""
+
+    @abstractmethod
+    def conditions(self, z: Tensor, embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What the dense layer sees, `[N, ...]`, and what the blocks of each size see."""
+
+    @abstractmethod
+    def up(self, i: int, x: Tensor, condition: Tensor) -> Tensor:
+        """x through the blocks of the i-th size, which double it."""
+
+    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+        first, conditions = self.conditions(z, self.embed(c).to(z.dtype))
+        x = self.dense(first).unflatten(1, self.start)
+        for i, (attend, condition) in enumerate(zip(self.attends, conditions, strict=True)):
+            x = attend(self.up(i, x, condition))
+        return torch.tanh(self.to_image(relu(self.norm(x))))
+
+
+class Generator(BlockGenerator):
+    """BigGAN's: z is cut into one more piece than there are blocks, as equal as can be, for the dense layer
+    and each block.
     """
 
     def __init__(
@@ -56,34 +109,26 @@ class Generator(nn.Module):
         embedding_dim: int = 128,
         attention: tuple[int, ...] = (64,),
     ):
-        super().__init__()
-        features = features_of(resolution, width, "G")
-        at_least(len(features), **{"G.z_dim": z_dim})
-        self.z_dim, self.start = z_dim, (features[0], 4, 4)
-        self.embed, embedding_dim = shared_embedding(num_classes, embedding_dim)
-        self.pieces = [z_dim // len(features) + (i < z_dim % len(features)) for i in range(len(features))]
+        super().__init__(resolution, channels, num_classes, z_dim, width, embedding_dim, attention)
+
+    def build_blocks(self, features: list[int], embedding_dim: int) -> None:
+        at_least(len(features), **{"G.z_dim": self.z_dim})
+        piece, rest = divmod(self.z_dim, len(features))
+        self.pieces = [piece + (i < rest) for i in range(len(features))]
         self.dense = nn.Linear(self.pieces[0], features[0] * 4 * 4)
         norms = [norm_of(piece + embedding_dim) for piece in self.pieces[1:]]
         self.blocks = nn.ModuleList(UpBlock(a, b, norm) for (a, b), norm in zip(pairwise(features), norms, strict=True))
-        self.attends = attends(resolution, features, attention)
-        self.norm = nn.BatchNorm2d(features[-1], EPS)
-        self.to_image = nn.Conv2d(features[-1], channels, 3, 1, 1)
-        finish(self)
 
-    def forward(self, z: Tensor, c: Tensor) -> Tensor:
-        embedding = self.embed(c).to(z.dtype)
+    def conditions(self, z: Tensor, embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
         first, *pieces = z.split(self.pieces, dim=1)
-        x = self.dense(first).unflatten(1, self.start)
-        for block, attend, piece in zip(self.blocks, self.attends, pieces, strict=True):
-            x = attend(block(x, torch.cat([piece, embedding], dim=1)))
-        return torch.tanh(self.to_image(relu(self.norm(x))))
+        return first, [torch.cat([piece, embedding], dim=1) for piece in pieces]
+
+    def up(self, i: int, x: Tensor, condition: Tensor) -> Tensor:
+        return self.blocks[i](x, condition)
 
 
-class DeepGenerator(nn.Module):
-    """BigGAN-deep's: all of z goes everywhere, two blocks a size: `[N, channels, R, R]`, [-1, 1].
-
-    Settings are those of `Generator`.
-    """
+class DeepGenerator(BlockGenerator):
+    """BigGAN-deep's: all of z goes everywhere, and there are two blocks a size."""
 
     def __init__(
         self,
@@ -96,33 +141,51 @@ class DeepGenerator(nn.Module):
         embedding_dim: int = 128,
         attention: tuple[int, ...] = (64,),
     ):
-        super().__init__()
-        features = features_of(resolution, width, "G")
-        at_least(1, **{"G.z_dim": z_dim})
-        self.z_dim, self.start = z_dim, (features[0], 4, 4)
-        self.embed, embedding_dim = shared_embedding(num_classes, embedding_dim)
-        self.dense = nn.Linear(z_dim + embedding_dim, features[0] * 4 * 4)
-        norm = norm_of(z_dim + embedding_dim)
+        super().__init__(resolution, channels, num_classes, z_dim, width, embedding_dim, attention)
+
+    def build_blocks(self, features: list[int], embedding_dim: int) -> None:
+        at_least(1, **{"G.z_dim": self.z_dim})
+        self.dense = nn.Linear(self.z_dim + embedding_dim, features[0] * 4 * 4)
+        norm = norm_of(self.z_dim + embedding_dim)
         self.same = nn.ModuleList(DeepUpBlock(a, a, norm, double=False) for a in features[:-1])
         self.blocks = nn.ModuleList(DeepUpBlock(a, b, norm, double=True) for a, b in pairwise(features))
-        self.attends = attends(resolution, features, attention)
-        self.norm = nn.BatchNorm2d(features[-1], EPS)
-        self.to_image = nn.Conv2d(features[-1], channels, 3, 1, 1)
-        finish(self)
 
-    def forward(self, z: Tensor, c: Tensor) -> Tensor:
-        condition = torch.cat([z, self.embed(c).to(z.dtype)], dim=1)
-        x = self.dense(condition).unflatten(1, self.start)
-        for same, block, attend in zip(self.same, self.blocks, self.attends, strict=True):
-            x = attend(block(same(x, condition), condition))
-        return torch.tanh(self.to_image(relu(self.norm(x))))
+    def conditions(self, z: Tensor, embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
+        condition = torch.cat([z, embedding], dim=1)
+        return condition, [condition] * len(self.blocks)
+
+    def up(self, i: int, x: Tensor, condition: Tensor) -> Tensor:
+        return self.blocks[i](self.same[i](x, condition), condition)
 
 
-class Discriminator(nn.Module):
-    """BigGAN's: the widths of `Generator` the other way round, then one logit: `[N]`.
+class BlockDiscriminator(Rating):
+    """What both discriminators have: blocks that halve, of G's widths the other way round, then one logit.
 
     Self-attention follows the maps of `attention` pixels, where they are smaller than the image.
     """
+
+    def __init__(self, resolution: int, channels: int, num_classes: int, width: int, attention: tuple[int, ...]):
+        super().__init__()
+        features = features_of(resolution, width, "D")[::-1]
+        self.num_features = features[-1]
+        smallest = 8 if resolution == 32 else 4
+        sizes = [size for size in (resolution // 2**i for i in range(1, resolution.bit_length())) if size >= smallest]
+        attends = smaller(attention, resolution)
+        check_attention("D.attention", attends, sizes)
+        self.blocks = nn.Sequential(*self.built(channels, features, sizes, attends))
+        self.to_logit = Logit(features[-1], num_classes)
+        finish(self)
+
+    @abstractmethod
+    def built(self, channels: int, features: list[int], sizes: list[int], attends: list[int]) -> list[nn.Module]:
+        """The blocks, for maps of so many features, the image's first, and of so many pixels once halved."""
+
+    def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return self.to_logit(self.blocks(x), c)
+
+
+class Discriminator(BlockDiscriminator):
+    """BigGAN's: each block has its later width from its first convolution on, unlike SNGAN's."""
 
     def __init__(
         self,
@@ -133,30 +196,21 @@ class Discriminator(nn.Module):
         width: int = 96,
         attention: tuple[int, ...] = (64,),
     ):
-        super().__init__()
-        features = features_of(resolution, width, "D")[::-1]
-        sizes = sizes_of(resolution, attention, "D")
-        # Unlike SNGAN's, each block has its later width from its first convolution on.
+        super().__init__(resolution, channels, num_classes, width, attention)
+
+    def built(self, channels: int, features: list[int], sizes: list[int], attends: list[int]) -> list[nn.Module]:
         blocks: list[nn.Module] = [
             DownBlock(channels, features[0], features[0], no_norm, first=True),
-            attention_after(sizes[0], features[0], attention, resolution),
+            attention_after(sizes[0], features[0], attends),
         ]
         for (before, after), size in zip_longest(pairwise(features), sizes[1:]):
             blocks.append(DownBlock(before, after, after, no_norm, halve=size is not None))
-            blocks += [] if size is None else [attention_after(size, after, attention, resolution)]
-        self.blocks = nn.Sequential(*blocks)
-        self.to_logit = Logit(features[-1], num_classes)
-        finish(self)
-
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        return self.to_logit(self.blocks(x), c)
+            blocks += [] if size is None else [attention_after(size, after, attends)]
+        return blocks
 
 
-class DeepDiscriminator(nn.Module):
-    """BigGAN-deep's: a convolution, then two blocks a size, then one logit: `[N]`.
-
-    Settings are those of `Discriminator`.
-    """
+class DeepDiscriminator(BlockDiscriminator):
+    """BigGAN-deep's: a convolution, then two blocks a size."""
 
     def __init__(
         self,
@@ -167,19 +221,15 @@ class DeepDiscriminator(nn.Module):
         width: int = 128,
         attention: tuple[int, ...] = (64,),
     ):
-        super().__init__()
-        features = features_of(resolution, width, "D")[::-1]
+        super().__init__(resolution, channels, num_classes, width, attention)
+
+    def built(self, channels: int, features: list[int], sizes: list[int], attends: list[int]) -> list[nn.Module]:
         blocks: list[nn.Module] = [nn.Conv2d(channels, features[0], 3, 1, 1)]
-        for (before, after), size in zip_longest(pairwise(features), sizes_of(resolution, attention, "D")):
+        for (before, after), size in zip_longest(pairwise(features), sizes):
             halve = size is not None
             blocks += [DeepDownBlock(before, after, halve=halve), DeepDownBlock(after, after, halve=False)]
-            blocks += [attention_after(size, after, attention, resolution)] if halve else []
-        self.blocks = nn.Sequential(*blocks)
-        self.to_logit = Logit(features[-1], num_classes)
-        finish(self)
-
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        return self.to_logit(self.blocks(x), c)
+            blocks += [attention_after(size, after, attends)] if halve else []
+        return blocks
 
 
 class DeepUpBlock(nn.Module):
@@ -225,17 +275,16 @@ class DeepDownBlock(nn.Module):
 
 
 class Logit(nn.Module):
-    """Features `[N, C, H, W]`, summed over pixels, to one logit, with c by projection: `[N]`."""
+    """A map `[N, C, H, W]`, summed over pixels: to one logit, with c by projection, `[N]`; and the sums `[N, C]`."""
 
     def __init__(self, features: int, num_classes: int):
         super().__init__()
         self.linear = nn.Linear(features, 1)
         self.projection = ClassEmbedding(num_classes, features) if num_classes else None
 
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         features = relu(x).sum((2, 3))
-        logits = self.linear(features).squeeze(1)
-        return logits + (self.projection(c) * features).sum(1) if self.projection else logits
+        return with_projection(self.linear(features).squeeze(1), features, c, self.projection), features
 
 
 def features_of(resolution: int, width: int, player: str) -> list[int]:
@@ -246,30 +295,6 @@ def features_of(resolution: int, width: int, player: str) -> list[int]:
         )
     at_least(1, **{f"{player}.width": width})
     return [multiple * width for multiple in MULTIPLES[resolution]]
-
-
-def sizes_of(resolution: int, attention: tuple[int, ...], player: str) -> list[int]:
-    """Sizes of the maps that the blocks make, checked against those that self-attention is asked for."""
-    if player == "G":
-        sizes = [2**i for i in range(3, resolution.bit_length())]
-    else:
-        smallest = 8 if resolution == 32 else 4
-        sizes = [resolution // 2**i for i in range(1, resolution.bit_length()) if resolution // 2**i >= smallest]
-    check_attention(f"{player}.attention", attention, sizes, resolution)
-    return sizes
-
-
-def attends(resolution: int, features: list[int], attention: tuple[int, ...]) -> nn.ModuleList:
-    """What follows each size's blocks of G."""
-    sizes = sizes_of(resolution, attention, "G")
-    pairs = zip(sizes, features[1:], strict=True)
-    return nn.ModuleList(attention_after(size, after, attention, resolution) for size, after in pairs)
-
-
-def shared_embedding(num_classes: int, dim: int) -> tuple[nn.Module, int]:
-    """What every batch norm of G knows of the class, and its width; nothing without classes."""
-    at_least(1, **{"G.embedding_dim": dim})
-    return (ClassEmbedding(num_classes, dim), dim) if num_classes else (nn.Identity(), 0)
 
 
 def norm_of(condition_dim: int) -> Callable[[int], nn.Module]:
@@ -302,27 +327,3 @@ def finish(network: nn.Module) -> None:
         if isinstance(module, Logit) and module.projection:
             spectral_norm(module.projection)
     spectrally_normalise(network)
-
-
-@torch.no_grad()
-def standing_statistics(G: nn.Module, sample: Callable[[], tuple[Tensor, Tensor]], passes: int = 100) -> None:
-    """Replaces the running statistics of G's batch norms by their means over forward passes (the paper's appendix).
-
-    `sample` gives the z `[N, z_dim]` and c `[N, num_classes]` of one pass, truncated as they will be
-    used: what was collected in training fits z that is not. Nothing else of G changes, its mode included.
-    """
-    norms = [module for module in G.modules() if isinstance(module, _BatchNorm)]
-    modes = [(module, module.training) for module in G.modules()]
-    momenta = [norm.momentum for norm in norms]
-    G.eval()  # spectral norm stays as it is
-    for norm in norms:
-        norm.train().reset_running_stats()
-        norm.momentum = None  # the mean of all passes, each with the same weight
-    try:
-        for _ in range(passes):
-            G(*sample())
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        for module, mode in modes:
-            module.training = mode

@@ -6,23 +6,30 @@ Its five rules (section 3): strided convolutions in place of pooling, batch norm
 in D.
 """
 
-from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
 
 from gannet.errors import UserError
+from gannet.networks.attention import SelfAttention, check_attention
+from gannet.networks.base import Rating
 from gannet.networks.conv import DoublingConv, HalvingConv
 from gannet.networks.layers import (
+    ClassBatchNorm,
     ClassEmbedding,
     Init,
     LabelChannel,
     LabelledNoise,
     LeakyDropout,
+    Residual,
     at_least,
+    beside,
     initialise,
     spectrally_normalise,
+    through,
+    with_projection,
 )
+from gannet.networks.minibatch import Minibatch, minibatch_layer
 
 
 def widths(resolution: int, width: int, max_width: int) -> list[int]:
@@ -32,10 +39,20 @@ def widths(resolution: int, width: int, max_width: int) -> list[int]:
     return [min(width * 2**i, max(width, max_width)) for i in range(resolution.bit_length() - 3)]
 
 
+def check_extra(player: str, extra_convs: int, residual: bool) -> None:
+    """Raises `UserError` for settings of a deeper network that cannot be."""
+    at_least(0, **{f"{player}.extra_convs": extra_convs})
+    if residual and not extra_convs:
+        raise UserError(f"{player}.residual is for the extra convolutions: set --{player}.extra_convs to 1 or more")
+
+
 class Generator(nn.Module):
     """z through transposed convolutions, 4x4 at first, doubled by each: `[N, channels, R, R]`, [-1, 1].
 
-    `extra_convs` 3x3 convolutions follow each doubling, for a deeper G.
+    `extra_convs` 3x3 convolutions follow each doubling, for a deeper G; with `residual` each adds to what
+    it is given, before its ReLU (He et al. 2016). Self-attention follows the maps of `attention` pixels.
+    `label` brings c in beside z, one-hot or as an embedding, or by a scale and a shift for each class in
+    every batch norm (Dumoulin et al. 2017).
     """
 
     def __init__(
@@ -48,38 +65,54 @@ class Generator(nn.Module):
         width: int = 64,
         max_width: int = 512,
         extra_convs: int = 0,
-        label: Literal["one-hot", "embedding"] = "one-hot",
+        residual: bool = False,
+        attention: tuple[int, ...] = (),
+        label: Literal["one-hot", "embedding", "batch-norm"] = "one-hot",
         embedding_dim: int = 64,
         init: Init = "dcgan",
     ):
         super().__init__()
         at_least(1, **{"G.z_dim": z_dim, "G.width": width, "G.embedding_dim": embedding_dim})
-        at_least(0, **{"G.extra_convs": extra_convs})
-        self.z_dim = z_dim
-        self.noise = LabelledNoise(z_dim, num_classes, label, embedding_dim)
+        check_extra("G", extra_convs, residual)
         features = widths(resolution, width, max_width)[::-1]
-        blocks = self.block(nn.ConvTranspose2d(self.noise.out_dim, features[0], 4, 1, 0, bias=False))
-        for before, after in pairwise(features):
-            blocks += self.block(DoublingConv(before, after))
-            for _ in range(extra_convs):
-                blocks += self.block(nn.Conv2d(after, after, 3, 1, 1, bias=False))
+        sizes = [4 * 2**i for i in range(len(features))]
+        check_attention("G.attention", attention, sizes)
+        self.z_dim = z_dim
+        self.noise = None if label == "batch-norm" else LabelledNoise(z_dim, num_classes, label, embedding_dim)
+        by_class = label == "batch-norm" and num_classes > 0
+
+        def block(conv: nn.Conv2d | nn.ConvTranspose2d, residual: bool = False) -> list[nn.Module]:
+            num = conv.out_channels
+            layers = [conv, ClassBatchNorm(num, num_classes) if by_class else nn.BatchNorm2d(num)]
+            return [*([Residual(*layers)] if residual else layers), nn.ReLU(inplace=True)]
+
+        start = self.noise.out_dim if self.noise else z_dim
+        blocks: list[nn.Module] = []
+        for i, (size, after) in enumerate(zip(sizes, features, strict=True)):
+            if i == 0:
+                blocks += block(nn.ConvTranspose2d(start, after, 4, 1, 0, bias=False))
+            else:
+                blocks += block(DoublingConv(features[i - 1], after))
+                for _ in range(extra_convs):
+                    blocks += block(nn.Conv2d(after, after, 3, 1, 1, bias=False), residual)
+            blocks += [SelfAttention(after)] if size in attention else []
         blocks += [DoublingConv(features[-1], channels), nn.Tanh()]
         self.blocks = nn.Sequential(*blocks)
         initialise(self, init)
 
-    @staticmethod
-    def block(conv: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
-        return [conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU(inplace=True)]
-
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
-        return self.blocks(self.noise(z, c)[:, :, None, None])
+        z = self.noise(z, c) if self.noise else z
+        return through(self.blocks, z[:, :, None, None], c)
 
 
-class Discriminator(nn.Module):
+class Discriminator(Rating):
     """x through strided convolutions, halved by each down to 4x4, then one logit: `[N]`.
 
-    `bias` gives biases to the convolutions that no batch norm follows. `label` brings c in as a
-    channel beside x, or by projection (Miyato and Koyama 2018, equation 4).
+    `extra_convs` 3x3 convolutions follow each halving, with `residual` as in `Generator`, and
+    self-attention the maps of `attention` pixels. `bias` gives biases to the convolutions that no batch
+    norm follows. `minibatch` shows the last layer how much the samples of a batch differ. `label` brings
+    c in as a channel beside x (an embedding, or one-hot: as many constant channels as classes), by
+    projection (Miyato and Koyama 2018, equation 4), or not at all. The features are the map of 4x4.
     """
 
     def __init__(
@@ -93,31 +126,51 @@ class Discriminator(nn.Module):
         norm: Literal["batch", "spectral", "none"] = "batch",
         dropout: float = 0.0,
         bias: bool = False,
-        label: Literal["channel", "projection"] = "channel",
+        extra_convs: int = 0,
+        residual: bool = False,
+        attention: tuple[int, ...] = (),
+        minibatch: Minibatch = "none",
+        label: Literal["channel", "concatenation", "projection", "none"] = "channel",
         init: Init = "dcgan",
     ):
         super().__init__()
         if not 0 <= dropout < 1:
             raise UserError(f"D.dropout is {dropout}, and must be from 0 to below 1")
         at_least(1, **{"D.width": width})
+        check_extra("D", extra_convs, residual)
         features = widths(resolution, width, max_width)
+        sizes = [resolution // 2 ** (i + 1) for i in range(len(features))]
+        check_attention("D.attention", attention, sizes)
         as_channel, projected = num_classes and label == "channel", num_classes and label == "projection"
         self.label_channel = LabelChannel(num_classes, resolution) if as_channel else None
+        self.is_concatenated = label == "concatenation" and num_classes > 0
         self.projection = ClassEmbedding(num_classes, features[-1], std=features[-1] ** -0.5) if projected else None
-        sizes = [channels + bool(as_channel), *features]
+
+        def block(conv: nn.Conv2d, batch_norm: bool, residual: bool = False) -> list[nn.Module]:
+            layers = [conv, *([nn.BatchNorm2d(conv.out_channels)] if batch_norm else [])]
+            return [*([Residual(*layers)] if residual else layers), LeakyDropout(0.2, dropout)]
+
         blocks: list[nn.Module] = []
-        for i, (before, after) in enumerate(pairwise(sizes)):
+        before = channels + bool(as_channel) + self.is_concatenated * num_classes
+        for i, (size, after) in enumerate(zip(sizes, features, strict=True)):
             batch_norm = norm == "batch" and i > 0
-            blocks.append(HalvingConv(before, after, bias=bias and not batch_norm))
-            blocks += [nn.BatchNorm2d(after)] if batch_norm else []
-            blocks.append(LeakyDropout(0.2, dropout))
+            blocks += block(HalvingConv(before, after, bias=bias and not batch_norm), batch_norm)
+            batch_norm = norm == "batch"
+            for _ in range(extra_convs):
+                conv = nn.Conv2d(after, after, 3, 1, 1, bias=bias and not batch_norm)
+                blocks += block(conv, batch_norm, residual)
+            blocks += [SelfAttention(after)] if size in attention else []
+            before = after
         self.blocks = nn.Sequential(*blocks)
-        self.to_logit = nn.Conv2d(features[-1], 1, 4, 1, 0, bias=bias)
+        self.num_features = before * 4 * 4
+        self.minibatch, more = minibatch_layer(minibatch, self.num_features)
+        self.to_logit = nn.Conv2d(before + more, 1, 4, 1, 0, bias=bias)
         initialise(self, init)
         if norm == "spectral":
             spectrally_normalise(self)
 
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        features = self.blocks(self.label_channel(x, c) if self.label_channel else x)
-        logits = self.to_logit(features).flatten()
-        return logits + (self.projection(c) * features.sum((2, 3))).sum(1) if self.projection else logits
+    def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.label_channel(x, c) if self.label_channel else beside(x, c) if self.is_concatenated else x
+        features = through(self.blocks, x, c)
+        logits = self.to_logit(self.minibatch(features)).flatten()
+        return with_projection(logits, features.sum((2, 3)), c, self.projection), features.flatten(1)

@@ -16,8 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from gannet.errors import UserError
+from gannet.networks.base import Rating
 from gannet.networks.conv import HalvingConv
-from gannet.networks.layers import ClassEmbedding, LabelledNoise, at_least, initialise, spectrally_normalise
+from gannet.networks.layers import (
+    ClassEmbedding,
+    LabelledNoise,
+    at_least,
+    initialise,
+    spectrally_normalise,
+    with_projection,
+)
 
 G_TIMES = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5}  # features at a resolution, in widths
 D_TIMES = {8: 16, 16: 8, 32: 4, 64: 2, 128: 1, 256: 0.5}
@@ -90,14 +98,14 @@ class Generator(nn.Module):
         return self.to_colours(x).tanh()
 
 
-class Discriminator(nn.Module):
+class Discriminator(Rating):
     """Residual halvings to 8x8, then the mean of a 5x5 map of logits: `[N]`.
 
-    `features(x)` are D's at 16x16 and 8x8. `decode` makes the image again from those at 8x8, and
-    `decode_part` a part of it from a crop of those at 16x16, 16 times as large as the features given,
-    or less where the image is smaller than 128 pixels: an 8x8 map becomes `[N, channels, S, S]`, S the
-    lesser of 128 and R. Labels are not in the paper: projection (Miyato and Koyama 2018) on the features
-    at 8x8.
+    A game of reconstruction takes `logits_and_maps`, the logits with D's maps at 16x16 and 8x8. `decode`
+    makes the image again from the one at 8x8, and `decode_part` a part of it from a crop of the one at
+    16x16, 16 times as large as the crop, or less where the image is smaller than 128 pixels: an 8x8 map
+    becomes `[N, channels, S, S]`, S the lesser of 128 and R. Labels are not in the paper: projection
+    (Miyato and Koyama 2018) on the features at 8x8.
     """
 
     def __init__(self, resolution: int, channels: int, num_classes: int, *, width: int = 64):
@@ -109,6 +117,7 @@ class Discriminator(nn.Module):
         halvings = [Halving(features[before], features[after]) for before, after in pairwise(sizes)]
         self.to_16 = nn.Sequential(stem(resolution, channels, features[sizes[0]]), *halvings)
         self.to_8 = Halving(features[16], features[8])
+        self.num_features = features[8]
         self.to_logits = nn.Sequential(
             nn.Conv2d(features[8], features[8], 1, bias=False),
             nn.BatchNorm2d(features[8]),
@@ -123,15 +132,20 @@ class Discriminator(nn.Module):
         for part in (self.to_16, self.to_8, self.to_logits):
             spectrally_normalise(part)
 
-    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`[N, F, 16, 16]` and `[N, 2F, 8, 8]` of x `[N, channels, R, R]`."""
         at_16 = self.to_16(x)
         return at_16, self.to_8(at_16)
 
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        _, at_8 = self.features(x)
+    def logits_and_maps(self, x: Tensor, c: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The logits `[N]` and the `maps` that they are made from, which the decoders take, in one forward."""
+        at_16, at_8 = self.maps(x)
         logits = self.to_logits(at_8).mean((1, 2, 3))
-        return logits + (self.projection(c) * at_8.mean((2, 3))).sum(1) if self.projection else logits
+        return with_projection(logits, at_8.mean((2, 3)), c, self.projection), (at_16, at_8)
+
+    def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        logits, (_, at_8) = self.logits_and_maps(x, c)
+        return logits, at_8.mean((2, 3))
 
 
 class Excitation(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from gannet.errors import UserError
 from gannet.files import write_text, write_with
@@ -25,11 +25,19 @@ def save_network(folder: Path, network: nn.Module, config: Mapping[str, Any]) ->
     write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
 
-def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]:
-    """The network in eval mode on the CPU, and its config. Runs no code from the folder.
+def generator_folder(path: Path) -> Path:
+    """The folder of G's weights, in a run folder or as it is. Raises `UserError` where there is none."""
+    if not path.exists():
+        raise UserError(f"there is no run at {path}: gannet train makes one")
+    if (path / "config.json").exists():
+        return path
+    if not (path / "generator").exists():
+        raise UserError(f"{path} holds no generator yet: it is written at the run's first checkpoint and at its end")
+    return path / "generator"
 
-    Raises `UserError` where files are missing or do not fit.
-    """
+
+def read_network(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config of a network, and its weights and buffers by name. Raises `UserError` where files are missing."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         weights = load((folder / "model.safetensors").read_bytes())
@@ -41,6 +49,15 @@ def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]
         raise UserError(f"{folder} cannot be read: {error}") from error
     if not isinstance(config, dict):
         raise UserError(f"the weights and config.json in {folder} do not fit: it is no table")
+    return config, weights
+
+
+def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]:
+    """The network in eval mode on the CPU, and its config. Runs no code from the folder.
+
+    Raises `UserError` where files are missing or do not fit.
+    """
+    config, weights = read_network(folder)
     if ":" in str(config.get("name")):
         raise UserError(
             f"{folder} is a network of your own code ({config['name']}), which is never imported to load one"

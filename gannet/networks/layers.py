@@ -1,6 +1,6 @@
 """Layers and initialisations that more than one family uses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
@@ -22,6 +22,17 @@ class ClassEmbedding(nn.Module):
 
     def forward(self, c: Tensor) -> Tensor:
         return c @ self.weight
+
+
+def beside(x: Tensor, values: Tensor) -> Tensor:
+    """x `[N, C, ...]` with values `[N, K]` as K more channels, the same at every pixel."""
+    each = values.to(x.dtype).reshape(*values.shape, *[1] * (x.dim() - 2))
+    return torch.cat([x, each.expand(-1, -1, *x.shape[2:])], dim=1)
+
+
+def with_projection(logits: Tensor, features: Tensor, c: Tensor, projection: nn.Module | None) -> Tensor:
+    """The logits `[N]`, plus <V c, features> where there is a V (Miyato and Koyama 2018, equation 4)."""
+    return logits if projection is None else logits + (projection(c) * features).sum(1)
 
 
 class LabelledNoise(nn.Module):
@@ -51,6 +62,59 @@ class LabelChannel(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         return torch.cat([x, self.embed(c).reshape(len(x), 1, *x.shape[2:]).to(x.dtype)], dim=1)
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch norm (Ioffe and Szegedy 2015) whose scale and shift follow from a condition (Dumoulin et al. 2017).
+
+    `to_scale` and `to_shift` make `[N, features]` of it; the scale is what they say above 1.
+    """
+
+    def __init__(self, features: int, to_scale: nn.Module, to_shift: nn.Module, eps: float = 1e-5):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(features, eps, affine=False)
+        self.to_scale, self.to_shift = to_scale, to_shift
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        scale, shift = 1 + self.to_scale(condition), self.to_shift(condition)
+        return self.norm(x) * scale[:, :, None, None] + shift[:, :, None, None]
+
+
+class ClassBatchNorm(ConditionalBatchNorm):
+    """Batch norm with a scale and a shift for each class, 1 and 0 at first."""
+
+    def __init__(self, features: int, num_classes: int):
+        scale, shift = (ClassEmbedding(num_classes, features, std=0) for _ in range(2))
+        super().__init__(features, scale, shift)
+
+
+class SameBatchNorm(nn.Module):
+    """Batch norm that is the same whatever the condition."""
+
+    def __init__(self, features: int):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(features)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        return self.norm(x)
+
+
+class Residual(nn.Module):
+    """x + what its layers make of it, in the same shape (He et al. 2016)."""
+
+    def __init__(self, *layers: nn.Module):
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        return x + through(self.layers, x, c)
+
+
+def through(layers: Iterable[nn.Module], x: Tensor, c: Tensor) -> Tensor:
+    """x through one layer after another; those that hang on a condition see c as well."""
+    for layer in layers:
+        x = layer(x, c) if isinstance(layer, ConditionalBatchNorm | Residual) else layer(x)
+    return x
 
 
 class LeakyDropout(nn.Module):
@@ -112,7 +176,7 @@ def initialise(network: nn.Module, init: Init) -> None:
             weight(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.modules.batchnorm._BatchNorm) and init == "dcgan":
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine and init == "dcgan":
             nn.init.normal_(module.weight, 1.0, 0.02)
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, pad
 
 from gannet.errors import UserError
+from gannet.networks.base import Rating
 from gannet.networks.layers import ClassEmbedding, at_least
 
 WIDTHS = (768, 768, 768, 768, 384, 192, 96)
@@ -68,7 +69,7 @@ class Generator(nn.Module):
         return self.to_colours(self.stages(self.from_noise(z)[:, :, None, None] * self.basis))
 
 
-class Discriminator(nn.Module):
+class Discriminator(Rating):
     """G's stages in reverse, down to 4x4 and a vector of that stage's width, then one logit: `[N]`.
 
     `widths` begin at 4x4, as G's do.
@@ -87,7 +88,7 @@ class Discriminator(nn.Module):
     ):
         super().__init__()
         used = stage_widths("D", resolution, widths, blocks, expansion, group_size)[::-1]
-        last = used[-1]
+        self.num_features = last = used[-1]
         stages = [pointwise(channels, used[0]), *residual_blocks(used[0], blocks, expansion, group_size)]
         for before, after in pairwise(used):
             stages += [Down(before, after), *residual_blocks(after, blocks, expansion, group_size)]
@@ -97,9 +98,10 @@ class Discriminator(nn.Module):
         self.embed = ClassEmbedding(num_classes, last, std=last**-0.5) if num_classes else None
         initialise(self)
 
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        out = self.to_logit(self.to_vector(self.stages(x)).flatten(1))
-        return (out * self.embed(c)).sum(1) if self.embed else out.squeeze(1)
+    def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.to_vector(self.stages(x)).flatten(1)
+        out = self.to_logit(features)
+        return (out * self.embed(c)).sum(1) if self.embed else out.squeeze(1), features
 
 
 class Block(nn.Module):

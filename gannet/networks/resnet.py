@@ -7,17 +7,28 @@ Without settings they are SNGAN's, with its widths at 32, 48 and 128 pixels. WGA
 `attention` (32,) in both, and G with `spectral`.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from itertools import pairwise, zip_longest
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, relu
+from torch.nn.functional import avg_pool2d, interpolate, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gannet.errors import UserError
-from gannet.networks.layers import ClassEmbedding, Init, at_least, initialise, spectrally_normalise
+from gannet.networks.attention import attention_after, check_attention, smaller
+from gannet.networks.base import Rating
+from gannet.networks.layers import (
+    ClassBatchNorm,
+    ClassEmbedding,
+    Init,
+    SameBatchNorm,
+    at_least,
+    initialise,
+    spectrally_normalise,
+    with_projection,
+)
 
 DOUBLINGS = {16: 2, 32: 3, 48: 3, 64: 4, 128: 5, 256: 6}  # of G, one a block
 HALVINGS = {16: (2, 2), 32: (2, 2), 48: (4, 1), 64: (4, 1), 128: (5, 1), 256: (6, 1)}  # of D, and further blocks
@@ -53,7 +64,8 @@ class Generator(nn.Module):
         num = DOUBLINGS[resolution]
         start = resolution // 2**num
         sizes = [start * 2 ** (i + 1) for i in range(num)]
-        check_attention("G.attention", attention, sizes, resolution)
+        attends = smaller(attention, resolution)
+        check_attention("G.attention", attends, smaller(sizes, resolution))
         features = widths(num + 1, resolution, width, max_width, small=256)[::-1]
         self.z_dim = z_dim
         self.is_label_input = norm == "batch"
@@ -66,7 +78,7 @@ class Generator(nn.Module):
 
         self.blocks = nn.ModuleList(UpBlock(a, b, norm_of) for a, b in pairwise(features))
         self.attends = nn.ModuleList(
-            attention_after(size, after, attention, resolution) for size, after in zip(sizes, features[1:], strict=True)
+            attention_after(size, after, attends) for size, after in zip(sizes, features[1:], strict=True)
         )
         self.norm = nn.BatchNorm2d(features[-1])
         self.to_image = nn.Conv2d(features[-1], channels, 3, 1, 1)
@@ -82,7 +94,7 @@ class Generator(nn.Module):
         return torch.tanh(self.to_image(relu(self.norm(x))))
 
 
-class Discriminator(nn.Module):
+class Discriminator(Rating):
     """x through blocks that halve it, then over its pixels to one logit: `[N]`.
 
     The first block has `width` features, doubled at each one up to `max_width`; a width of 0 is the
@@ -111,7 +123,8 @@ class Discriminator(nn.Module):
         at_least(0, **{"D.width": width})
         halvings, further = HALVINGS[resolution]
         sizes = [resolution // 2 ** (i + 1) for i in range(halvings)]
-        check_attention("D.attention", attention, sizes, resolution)
+        attends = smaller(attention, resolution)
+        check_attention("D.attention", attends, sizes)
         features = widths(halvings + further, resolution, width, max_width, small=128)
 
         def norm_of(num_features: int) -> nn.Module:
@@ -122,9 +135,10 @@ class Discriminator(nn.Module):
         blocks += [DownBlock(a, a, b, norm_of, halve=i < halvings) for i, (a, b) in enumerate(pairwise(features), 1)]
         layers: list[nn.Module] = []
         for block, size, after in zip_longest(blocks, sizes, features):
-            layers += [block] if size is None else [block, attention_after(size, after, attention, resolution)]
+            layers += [block] if size is None else [block, attention_after(size, after, attends)]
         self.blocks = nn.Sequential(*layers)
         self.pool = pool
+        self.num_features = features[-1]
         self.to_logit = nn.Linear(features[-1], 1)
         projected = num_classes and label == "projection"
         self.projection = ClassEmbedding(num_classes, features[-1], std=features[-1] ** -0.5) if projected else None
@@ -134,11 +148,10 @@ class Discriminator(nn.Module):
             if self.projection:
                 spectral_norm(self.projection)
 
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+    def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         features = relu(self.blocks(x))
         features = features.sum((2, 3)) if self.pool == "sum" else features.mean((2, 3))
-        logits = self.to_logit(features).squeeze(1)
-        return logits + (self.projection(c) * features).sum(1) if self.projection else logits
+        return with_projection(self.to_logit(features).squeeze(1), features, c, self.projection), features
 
 
 class UpBlock(nn.Module):
@@ -192,65 +205,6 @@ class DownBlock(nn.Module):
         return avg_pool2d(h, 2) + self.skip(avg_pool2d(x, 2))  # mean and 1x1 commute, as in UpBlock
 
 
-class ConditionalBatchNorm(nn.Module):
-    """Batch norm (Ioffe and Szegedy 2015) whose scale and shift follow from a condition (Dumoulin et al. 2017).
-
-    `to_scale` and `to_shift` make `[N, features]` of it; the scale is what they say above 1.
-    """
-
-    def __init__(self, features: int, to_scale: nn.Module, to_shift: nn.Module, eps: float = 1e-5):
-        super().__init__()
-        self.norm = nn.BatchNorm2d(features, eps, affine=False)
-        self.to_scale, self.to_shift = to_scale, to_shift
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        scale, shift = 1 + self.to_scale(condition), self.to_shift(condition)
-        return self.norm(x) * scale[:, :, None, None] + shift[:, :, None, None]
-
-
-class ClassBatchNorm(ConditionalBatchNorm):
-    """Batch norm with a scale and a shift for each class, 1 and 0 at first."""
-
-    def __init__(self, features: int, num_classes: int):
-        scale, shift = (ClassEmbedding(num_classes, features, std=0) for _ in range(2))
-        super().__init__(features, scale, shift)
-
-
-class SameBatchNorm(nn.Module):
-    """Batch norm that is the same whatever the condition."""
-
-    def __init__(self, features: int):
-        super().__init__()
-        self.norm = nn.BatchNorm2d(features)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return self.norm(x)
-
-
-class SelfAttention(nn.Module):
-    """Every pixel of x `[N, C, H, W]` sees all the others (SAGAN, equations 1 to 3): x + gamma o, gamma 0 at first.
-
-    Queries and keys have C/8 features and values C/2; keys and values are the largest of each 2x2
-    pixels, a quarter of the memory. That is BigGAN's form; SAGAN's equations have C/8 values and all pixels.
-    """
-
-    def __init__(self, features: int):
-        super().__init__()
-        few, half = max(features // 8, 1), max(features // 2, 1)
-        self.query = nn.Conv2d(features, few, 1, bias=False)
-        self.key = nn.Conv2d(features, few, 1, bias=False)
-        self.value = nn.Conv2d(features, half, 1, bias=False)
-        self.out = nn.Conv2d(half, features, 1, bias=False)
-        self.gamma = nn.Parameter(torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        query = self.query(x).flatten(2)
-        key, value = (max_pool2d(of(x), 2).flatten(2) for of in (self.key, self.value))
-        weights = torch.softmax(query.transpose(1, 2) @ key, dim=2)  # [N, pixels, pixels / 4]
-        seen = (value @ weights.transpose(1, 2).to(value.dtype)).unflatten(2, x.shape[2:])
-        return x + self.gamma * self.out(seen)
-
-
 def doubled(x: Tensor) -> Tensor:
     """Each pixel twice in both directions."""
     return interpolate(x, scale_factor=2.0, mode="nearest")
@@ -270,19 +224,6 @@ def widths(num: int, resolution: int, width: int, max_width: int, small: int) ->
         width, max_width = small, small
     width = width or 64
     return [min(width * 2**i, max(width, max_width)) for i in range(num)]
-
-
-def check_attention(name: str, attention: Collection[int], sizes: Collection[int], resolution: int) -> None:
-    """Raises `UserError` for a size below the image's that no map has."""
-    sizes = sorted(size for size in sizes if size < resolution)
-    for size in attention:
-        if size < resolution and size not in sizes:
-            raise UserError(f"{name} has {size}, and must be of the maps' sizes: {', '.join(map(str, sizes))}")
-
-
-def attention_after(size: int, features: int, attention: Collection[int], resolution: int) -> nn.Module:
-    """What follows a block that makes maps of so many pixels and features: self-attention or nothing."""
-    return SelfAttention(features) if size in attention and size < resolution else nn.Identity()
 
 
 def initialise_residual(network: nn.Module, init: Init) -> None:

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear
 
 from gannet.errors import UserError
+from gannet.networks.base import Rating
 from gannet.networks.layers import at_least
+from gannet.networks.minibatch import MinibatchStdDev
 
 RESOLUTIONS = (16, 32, 64, 128, 256, 512, 1024)
 MAPPING_LR = 0.01  # 1, appendix C: how fast the mapping layers learn, beside the others
@@ -202,10 +204,20 @@ class Generator(nn.Module):
             self.to_rgbs.append(ToRGB(after, channels, w_dim))
             before = after
 
-    def forward(self, z: Tensor, c: Tensor, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
-        """Images of z `[N, z_dim]` and labels c `[N, num_classes]`, with truncation (see `truncated`)."""
+    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+        return self.bounded(self.synthesis(self.mapping(z, c)))
+
+    def truncated(self, z: Tensor, c: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
+        """Images of z `[N, z_dim]` and c `[N, num_classes]`, of w nearer to its average: w_avg + psi (w - w_avg).
+
+        psi 1 leaves w as it is, 0 is the average image; only the first `cutoff` layers have the new w,
+        or all of them (1, appendix B).
+        """
         w = self.mapping(z, c)
-        images = self.synthesis(w if psi == 1 else self.truncated(w, psi, cutoff))
+        near = self.w_avg.to(w.dtype).lerp(w[:, :cutoff], psi)
+        return self.bounded(self.synthesis(near if cutoff is None else torch.cat([near, w[:, cutoff:]], 1)))
+
+    def bounded(self, images: Tensor) -> Tensor:
         return images if self.training else images.clamp(-1, 1)
 
     def mapping(self, z: Tensor, c: Tensor) -> Tensor:
@@ -231,14 +243,6 @@ class Generator(nn.Module):
         layer = layer.masked_fill(torch.rand(num, 1, device=device) >= self.style_mixing, self.num_layers)
         is_other = torch.arange(self.num_layers, device=device) >= layer
         return torch.where(is_other[:, :, None], other[:, None], w)
-
-    def truncated(self, w: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
-        """w `[N, num_layers, w_dim]` drawn towards its average, in the first `cutoff` layers (1, appendix B).
-
-        psi 1 leaves it as it is, 0 is the average; None is every layer.
-        """
-        near = self.w_avg.to(w.dtype).lerp(w[:, :cutoff], psi)
-        return near if cutoff is None else torch.cat([near, w[:, cutoff:]], 1)
 
     def synthesis(self, w: Tensor) -> Tensor:
         """Images of w `[N, num_layers, w_dim]`, without bounds: the sum of what each resolution adds (2, figure 7b).
@@ -291,20 +295,7 @@ class ResidualBlock(nn.Module):
         return (self.main(x) + self.skip(x)) / math.sqrt(2)
 
 
-def with_deviation(x: Tensor) -> Tensor:
-    """x `[N, C, H, W]` with one more feature: how much x differs over a group of images (Pro, section 3).
-
-    Groups are `GROUP` images that follow each other, or as many as divide N. So a batch can be cut
-    between groups, over ranks or micro-batches, and nothing changes.
-    """
-    num = next(size for size in range(GROUP, 0, -1) if len(x) % size == 0)
-    groups = x.to(torch.promote_types(x.dtype, torch.float32)).unflatten(0, (-1, num))
-    deviation = (groups.var(1, correction=0) + EPS).sqrt().mean((1, 2, 3))
-    each = deviation.to(x.dtype).repeat_interleave(num).view(-1, 1, 1, 1)
-    return torch.cat([x, each.expand(-1, 1, *x.shape[2:])], 1)
-
-
-class Discriminator(nn.Module):
+class Discriminator(Rating):
     """x through residual blocks down to 4x4, then dense layers: one logit, `[N]`.
 
     With classes, the logit is the product of what the last layer makes of x and a mapped embedding
@@ -325,18 +316,20 @@ class Discriminator(nn.Module):
         features = widths(resolution, channel_base, channel_max)
         at_least(1, **{"D.mapping_layers": mapping_layers})
         sizes, last = list(features.values())[::-1], features[4]
+        self.num_features = last
         blocks = [ResidualBlock(before, after) for before, after in pairwise(sizes)]
         self.blocks = nn.Sequential(EqualConv(channels, sizes[0], 1), *blocks)
+        self.deviation = MinibatchStdDev(GROUP)
         self.last_conv = EqualConv(last + 1, last, 3)
         self.dense = EqualLinear(16 * last, last, activate=True)
         self.to_logit = EqualLinear(last, last if num_classes else 1)
         self.embed = EqualLinear(num_classes, last) if num_classes else None
         self.layers = dense_layers(last, last, mapping_layers) if num_classes else nn.Sequential()
 
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        features = self.last_conv(with_deviation(self.blocks(x)))
-        logits = self.to_logit(self.dense(features.flatten(1)))
+    def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.dense(self.last_conv(self.deviation(self.blocks(x))).flatten(1))
+        logits = self.to_logit(features)
         if self.embed is None:
-            return logits.squeeze(1)
+            return logits.squeeze(1), features
         label = self.layers(normalised(self.embed(c)))
-        return (logits * label).sum(1) / math.sqrt(logits.shape[1])
+        return (logits * label).sum(1) / math.sqrt(logits.shape[1]), features

@@ -20,8 +20,15 @@ RECIPES = Table(
     ("wgan-gp", "gannet.recipes.wgan:wgan_gp"),
     ("sngan-cifar10", "gannet.recipes.sngan:sngan_cifar10"),
     ("sagan", "gannet.recipes.sngan:sagan"),
+    ("cgan-mnist", "gannet.recipes.cgan:cgan_mnist"),
+    ("acgan", "gannet.recipes.acgan:acgan"),
+    ("infogan-mnist", "gannet.recipes.infogan:infogan_mnist"),
+    ("fastgan-fewshot", "gannet.recipes.fastgan:fastgan_fewshot"),
     ("biggan-cifar10", "gannet.recipes.sngan:biggan_cifar10"),
     ("stylegan2-ada", "gannet.recipes.stylegan2:stylegan2_ada"),
+    ("r3gan-cifar10", "gannet.recipes.r3gan:r3gan_cifar10"),
+    ("r3gan-ffhq64", "gannet.recipes.r3gan:r3gan_ffhq64"),
+    ("r3gan-imagenet64", "gannet.recipes.r3gan:r3gan_imagenet64"),
 )
 
 

@@ -32,7 +32,7 @@ def wgan_gp() -> Recipe:
 
     100,000 steps of G with batches of 64 and a rate that falls linearly to 0; an Inception Score of 7.86.
     """
-    adam = Optim(lr=2e-4, betas=(0.0, 0.9), decay_kimg=32_000)
+    adam = Optim(lr=2e-4, betas=(0.0, 0.9))
     return Recipe(
         name="wgan-gp",
         source="Gulrajani et al. 2017, Improved training of Wasserstein GANs",
@@ -44,6 +44,7 @@ def wgan_gp() -> Recipe:
         objective=part("wasserstein"),
         penalties={"gradient-penalty": {"weight": 10.0}},
         optim={"G": adam, "D": adam},
+        schedules=dict.fromkeys(("optim.G.lr", "optim.D.lr"), "linear to 0 over 32000 kimg"),
         train=Train(length="32000 kimg", batch=64),
         samples=Samples(when="every 100 kimg"),
         checkpoints=Checkpoints(when="every 500 kimg"),

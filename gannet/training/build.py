@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -15,13 +16,16 @@ from gannet.data.batch import Loader
 from gannet.data.dataset import Dataset
 from gannet.errors import UserError, nearest
 from gannet.games import GAMES
+from gannet.games.turn import Game, Pieces
 from gannet.losses import OBJECTIVES, PENALTIES
 from gannet.networks import DISCRIMINATORS, GENERATORS
 from gannet.parts import Table, settings_of
 from gannet.training.batch_norm import synchronise
 from gannet.training.ema import EMA
 from gannet.training.engine import Engine, reseed
+from gannet.training.freeze import freeze_first, learning
 from gannet.training.loop import Training
+from gannet.training.schedule import at_the_end
 
 PARTS: Mapping[str, Table] = {
     "G": GENERATORS,
@@ -72,14 +76,27 @@ def describe(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type | types.GenericAlias) else str(annotation)
 
 
+def classes_of(recipe: Recipe, found: tuple[str, ...], allow_code: bool = False) -> tuple[str, ...]:
+    """The classes that G is asked for, where the data has `found`: a game may bring its own.
+
+    Raises `UserError` where the game cannot be played with those. `recipe` is `completed`.
+    """
+    return game_of(recipe, allow_code).classes(found, recipe.game.settings)
+
+
+def game_of(recipe: Recipe, allow_code: bool) -> type[Game]:
+    return typing.cast(type[Game], GAMES.find(recipe.game.name, allow_code))
+
+
 def build_networks(recipe: Recipe, channels: int, num_classes: int, allow_code: bool = False) -> dict[str, nn.Module]:
     """G and D, initialised from the recipe's seed, on the CPU."""
+    labels_for_d = game_of(recipe, allow_code).labels_for_d
     networks = {}
-    for number, field in enumerate(("G", "D")):
+    for number, (field, width) in enumerate({"G": num_classes, "D": num_classes * labels_for_d}.items()):
         part = getattr(recipe, field)
         reseed(recipe.seed, -2, number)
         build = PARTS[field].find(part.name, allow_code)
-        networks[field] = build(recipe.data.resolution, channels, num_classes, **part.settings)
+        networks[field] = build(recipe.data.resolution, channels, width, **part.settings)
     return networks
 
 
@@ -101,6 +118,16 @@ def check_shares(recipe: Recipe, num_ranks: int) -> None:
         raise UserError(f"a batch of {batch} cannot be shared equally by {pieces}: choose another --batch")
 
 
+def build_parts(recipe: Recipe, engine: Engine, allow_code: bool) -> tuple[Any, dict[str, Any], Any]:
+    """The objective, the penalties by name, and the augmentation."""
+    objective = OBJECTIVES.find(recipe.objective.name, allow_code)(**recipe.objective.settings)
+    penalties = {
+        name: engine.place(PENALTIES.find(name, allow_code)(**settings)) for name, settings in recipe.penalties.items()
+    }
+    augment = AUGMENTATIONS.find(recipe.augment.name, allow_code)(**recipe.augment.settings)
+    return objective, penalties, engine.place(augment)
+
+
 def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code: bool = False) -> Training:
     """Everything that a run moves, at its start. `recipe` is `completed`.
 
@@ -109,29 +136,43 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
     if len(dataset.images) == 0:
         raise UserError("there is no image to train on: all are held out or unreadable")
     check_shares(recipe, engine.ranks.num)
-    networks = build_networks(recipe, dataset.images.shape[1], len(dataset.classes), allow_code)
+    dataset = with_classes(dataset, classes_of(recipe, dataset.classes, allow_code))
+    num_classes = len(dataset.classes)
+    networks = build_networks(recipe, dataset.images.shape[1], num_classes, allow_code)
     networks = {name: engine.place(network).train() for name, network in networks.items()}
+    try:  # a part refuses what a schedule would make of it
+        build_parts(at_the_end(recipe), engine, allow_code)
+    except UserError as error:
+        raise UserError(f"where the schedules end, {error}") from error
+    objective, penalties, augment = build_parts(recipe, engine, allow_code)
+    reseed(recipe.seed, -2, len(networks))
+    pieces = Pieces(networks, objective, penalties, augment, num_classes)
+    game: Game = GAMES.find(recipe.game.name, allow_code)(pieces, **recipe.game.settings)
+    networks = networks | {name: engine.place(network).train() for name, network in game.networks.items()}
     check_batch_norm(recipe, networks)
-    objective = OBJECTIVES.find(recipe.objective.name, allow_code)(**recipe.objective.settings)
-    penalties = {
-        name: engine.place(PENALTIES.find(name, allow_code)(**settings)) for name, settings in recipe.penalties.items()
-    }
-    augment = engine.place(AUGMENTATIONS.find(recipe.augment.name, allow_code)(**recipe.augment.settings))
-    game = GAMES.find(recipe.game.name, allow_code)(networks, objective, penalties, augment, **recipe.game.settings)
+    if recipe.train.freeze_d:
+        x = torch.zeros(2, *dataset.images.shape[1:], device=engine.device)
+        freeze_first(networks["D"], recipe.train.freeze_d, x, x.new_zeros(2, num_classes * game.labels_for_d))
     if set(recipe.optim) != set(game.players):
         have, want = ", ".join(recipe.optim), ", ".join(game.players)
         raise UserError(f"optim has {have}, and the players of '{recipe.game.name}' are {want}")
     optimizers = {
-        player: optimizer(settings, [p for network in game.players[player] for p in network.parameters()], engine)
-        for player, settings in recipe.optim.items()
+        player: optimizer(settings, learning(game.players[player]), engine) for player, settings in recipe.optim.items()
     }
-    half_life = recipe.ema.half_life_kimg
-    ema = EMA(networks["G"], half_life, recipe.ema.warm_up) if half_life else None
+    half_life, grows = recipe.ema.half_life_kimg, "ema.half_life_kimg" in recipe.schedules
+    ema = EMA(networks["G"], half_life, recipe.ema.warm_up) if half_life or grows else None
     for network in networks.values():
         synchronise(network, engine.ranks)
     loader = Loader(dataset, recipe.data, recipe.seed, typing.cast(int, networks["G"].z_dim), engine.device)
     remembering = {f"penalty {name}": penalty for name, penalty in penalties.items()} | {"augment": augment}
     return Training(recipe, engine, loader, networks | remembering, game, optimizers, ema)
+
+
+def with_classes(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """The data as it is, or, where the classes are others, with images that go through them in turn."""
+    if classes == dataset.classes:
+        return dataset
+    return replace(dataset, classes=classes, labels=np.arange(len(dataset.images)) % len(classes))
 
 
 def optimizer(settings: Optim, parameters: list[nn.Parameter], engine: Engine) -> torch.optim.Optimizer:
@@ -142,5 +183,5 @@ def optimizer(settings: Optim, parameters: list[nn.Parameter], engine: Engine) -
         fused = engine.device.type != "mps"  # there the fused kernel steps whatever found_inf says
         made = torch.optim.Adam(parameters, settings.lr, settings.betas, settings.eps, fused=fused)
     for group in made.param_groups:
-        group["initial_lr"] = settings.lr  # what a decay starts from, and what a divergence halves
+        group["initial_lr"] = settings.lr  # what a divergence halves; a schedule moves `lr`
     return made

@@ -17,6 +17,8 @@ from gannet.errors import DivergedError
 from gannet.games.turn import Game, Loss, Now, Turn
 from gannet.training.ema import EMA
 from gannet.training.engine import Engine, only, reseed
+from gannet.training.freeze import learning
+from gannet.training.schedule import movers
 from gannet.training.statistics import Means
 
 GIVE_UP_AFTER = 3  # iterations in a row that had to be skipped
@@ -47,11 +49,13 @@ class Training:
     """Images that fit into the memory at once, where it was found to be too small; else 0."""
 
     def __post_init__(self) -> None:
-        self.parameters = {
-            player: [p for network in networks for p in network.parameters()]
-            for player, networks in self.game.players.items()
-        }
+        self.parameters = {player: learning(networks) for player, networks in self.game.players.items()}
         self.buffers = [b for network in self.networks.values() for b in network.buffers()]
+        parts = {"ema": self.ema, "game": self.game, "objective": self.game.objective} | {
+            name.replace("penalty ", "penalties."): network for name, network in self.networks.items()
+        }
+        self.movers = movers(self.recipe, self.optimizers, parts)
+        self.moved: dict[str, float] = {}
 
     @property
     def micro(self) -> int:
@@ -77,7 +81,7 @@ def iterate(t: Training) -> None:
     draws = [draw_of(t, share, size) for share in shares]
     before = [b.clone() for b in t.buffers]
     finite: list[Tensor] = []
-    decay(t)
+    t.moved = {name: mover.move(t.cur_nimg) for name, mover in t.movers.items()}
     for number, turns in enumerate(rounds(t, [t.game.turns(draw, now) for draw in draws])):
         losses = [accumulate(t, share_turns, shares, number) for share_turns in turns]
         finite += [step(t, share_turns[0], loss) for share_turns, loss in zip(turns, losses, strict=True)]
@@ -88,14 +92,6 @@ def iterate(t: Training) -> None:
     guard(t, finite, before)
     if t.ema:
         t.ema.update(num_images, t.cur_nimg)
-
-
-def decay(t: Training) -> None:
-    """Sets the learning rates that fall with the images seen."""
-    for player, optimizer in t.optimizers.items():
-        if end := t.recipe.optim[player].decay_kimg * 1000:
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * max(1 - t.cur_nimg / end, 0.0)
 
 
 def draw_of(t: Training, share: int, size: int) -> Draw:

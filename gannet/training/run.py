@@ -143,10 +143,10 @@ class Run:
         """
         t = self.training
         at, fits, num_returns, num_skipped = t.cur_nimg / 1000, t.fits, t.num_returns, t.num_skipped
-        groups = [group for optimizer in t.optimizers.values() for group in optimizer.param_groups]
-        rates = [group["initial_lr"] for group in groups]
+        rates = {player: optimizer.param_groups[0]["initial_lr"] for player, optimizer in t.optimizers.items()}
         if isinstance(failure, DivergedError):
-            num_returns, rates, what = num_returns + 1, [rate / 2 for rate in rates], "diverged"
+            num_returns, what = num_returns + 1, "diverged"
+            rates = {player: rate / 2 for player, rate in rates.items()}
             if num_returns > MAX_RETURNS:
                 self.save()
                 t.engine.ranks.any(False)  # none leaves while another saves
@@ -158,12 +158,11 @@ class Run:
                 raise UserError(f"the memory of {t.engine.device} does not suffice for {t.micro} images: {advice}")
         restore_newest(t, self.path / "checkpoints", print)
         t.num_returns, t.num_skipped, t.fits = num_returns, num_skipped, fits
-        for group, rate in zip((g for o in t.optimizers.values() for g in o.param_groups), rates, strict=True):
-            group["lr"] = group["initial_lr"] = rate
-        learning_rates = dict(zip(t.optimizers, rates, strict=True))
-        self.event(what, at_kimg=at, learning_rates=learning_rates, micro_batch=t.micro, returns=num_returns)
+        for player, rate in rates.items():
+            t.optimizers[player].param_groups[0].update(lr=rate, initial_lr=rate)
+        self.event(what, at_kimg=at, learning_rates=rates, micro_batch=t.micro, returns=num_returns)
         if self.first:
-            rates_text = ", ".join(f"{player} {rate:g}" for player, rate in learning_rates.items())
+            rates_text = ", ".join(f"{player} {rate:g}" for player, rate in rates.items())
             back = f"back at {t.cur_nimg / 1000:.1f} kimg"
             print(f"{what} at {at:.1f} kimg: {back}, learning rates {rates_text}, {t.micro} images at once")
         self.save()
@@ -178,7 +177,7 @@ class Run:
         counters = {"kimg": t.cur_nimg / 1000, "iteration": t.iteration, "seconds": round(seconds, 3)}
         if t.num_skipped:
             counters["skipped"] = t.num_skipped
-        line = {"type": "stats", **counters, **finite}
+        line = {"type": "stats", **counters, **finite, **t.moved}
         self.write_line(self.stats_file, line)
         for listener in self.listeners:
             with contextlib.suppress(OSError):  # a closed terminal or pipe is no reason to stop
@@ -223,17 +222,21 @@ class Run:
         """config.json of a network's folder: all that is needed to build and use it."""
         t = self.training
         part = getattr(t.recipe, name)
+        has_labels = name == "G" or t.game.labels_for_d
         config = {
             "name": part.name,
             "resolution": t.recipe.data.resolution,
             "channels": int(t.loader.dataset.images.shape[1]),
-            "classes": list(t.loader.dataset.classes),
+            "classes": list(t.loader.dataset.classes) if has_labels else [],
             "settings": dict(part.settings),
             "kimg": t.cur_nimg / 1000,
             "gannet": __version__,
         }
         if name == "G":
-            return config | {"ema_half_life_kimg": t.recipe.ema.half_life_kimg}
+            labels = t.loader.dataset.labels
+            shares = np.bincount(labels, minlength=self.num_classes) / len(labels) if self.num_classes else ()
+            config |= {"class_shares": [round(float(share), 6) for share in shares]}
+            return config | {"ema_half_life_kimg": t.ema.half_life_kimg if t.ema else 0.0}
         return config | {"logit_is_probability": t.game.objective.classifier}
 
     def first_pictures(self) -> None:

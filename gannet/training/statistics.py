@@ -7,7 +7,10 @@
 | `D(x)`, `D(G(z))` | mean probability that D gives to reals and fakes, before its step |
 | `D(G(z)) after` | the same for fakes after D's step, as G's turn sees it |
 | `accuracy real`, `accuracy fake` | fraction of reals and fakes that D tells right |
+| `class accuracy real`, `class accuracy fake` | fraction whose class D names right, in the game `acgan` |
+| `code accuracy` | fraction of fakes whose category can be read from them, in the game `infogan` |
 | `grad norm D`, `grad norm G` | Euclidean norm of all the player's gradients |
+| `optim.G.lr`, `penalties.r1.gamma`, ... | the value of a setting that has a schedule, in the line's last iteration |
 """
 
 import torch

@@ -16,9 +16,7 @@ def image(*shape: int) -> Tensor:
 
 
 def ada(p: float, categories: str = ALL) -> ADA:
-    augment = ADA(categories=categories)
-    augment.p.fill_(p)
-    return augment
+    return ADA(p=p, categories=categories)
 
 
 def seeded(augment: nn.Module, x: Tensor) -> Tensor:
@@ -181,6 +179,12 @@ def test_the_mean_since_the_last_step_decides() -> None:
     assert steps(ADA(), [float("nan"), 0.7, 0.7, 0.7])[-1] == pytest.approx(0.1)
 
 
+def test_a_target_of_0_leaves_p_to_others() -> None:
+    augment = ADA(p=0.3, target=0.0)
+    assert steps(augment, [1.0] * 8 + [-1.0] * 8) == pytest.approx([0.3] * 16)
+    assert steps(ADA(p=0.3), [1.0] * 4)[-1] == pytest.approx(0.4)
+
+
 def test_what_it_has_learnt_is_saved() -> None:
     whole, first, second = ADA(), ADA(), ADA()
     signs = [0.7, 0.7, 0.9, 0.8, 0.7, 0.7, 0.1, 0.9, 0.9]
@@ -193,6 +197,12 @@ def test_what_it_has_learnt_is_saved() -> None:
 
 
 def test_wrong_settings_are_errors() -> None:
-    for settings in ({"target": 1.0}, {"kimg": 0.0}, {"categories": "blit,color,geometry"}, {"categories": ","}):
+    for settings in (
+        {"p": 1.1},
+        {"target": 1.0},
+        {"kimg": 0.0},
+        {"categories": "blit,color,geometry"},
+        {"categories": ","},
+    ):
         with pytest.raises(UserError):
             AUGMENTATIONS.find("ada")(**settings)

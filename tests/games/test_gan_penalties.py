@@ -11,6 +11,8 @@ from torch.nn.functional import relu, softplus
 
 from gannet.config import from_toml, overridden, to_toml
 from gannet.errors import UserError
+from gannet.losses import PENALTIES
+from gannet.losses.regularisers import Judged
 from gannet.options import train_options
 from gannet.recipes import recipe
 from gannet.training.build import completed
@@ -120,6 +122,35 @@ def test_the_gradient_penalty_pulls_the_slope_to_one() -> None:
     assert "accuracy real" not in lines[0]
 
 
+def test_feature_matching_by_hand() -> None:
+    """Mean features of (1, 5) for reals and (4, 1) for fakes are 25 apart, squared."""
+
+    class Features(nn.Module):
+        def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+            return x[:, 0], 2 * x
+
+    real = torch.tensor([[0.0, 2.0], [1.0, 3.0]])
+    fake = torch.tensor([[1.0, 0.5], [3.0, 0.5]], requires_grad=True)
+    none = torch.empty(2, 0)
+    penalty = PENALTIES.find("feature-matching")(weight=0.5)
+    term = penalty(Judged(Features(), nn.Identity(), real, fake, none, none))
+    assert (penalty.player, term.item()) == ("G", 12.5)
+    (gradient,) = torch.autograd.grad(term, fake)
+    assert gradient.tolist() == [[3.0, -4.0]] * 2  # 0.5 * 2 * (3, -4) * 2 / 2
+
+
+def test_feature_matching_beside_the_objective_equals_a_plain_loop() -> None:
+    def apart(D: Any, x: Tensor, fake: Tensor) -> Tensor:
+        real, made = (D.logits_and_features(images, torch.empty(BATCH, 0))[1].mean(0) for images in (x, fake))
+        return (real - made).square().sum()
+
+    check(
+        {"penalties.feature-matching.weight": 0.5},
+        d_loss=lambda D, x, fake: (softplus(-logits(D, x)) + softplus(logits(D, fake))).mean(),
+        g_loss=lambda D, x, fake: softplus(-logits(D, fake)).mean() + 0.5 * apart(D, x, fake),
+    )
+
+
 ALL: dict[str, dict[str, Any]] = {
     "lecam": {"penalties.lecam.weight": 0.3},
     "consistency": {"penalties.consistency.real_weight": 1.0},
@@ -155,6 +186,7 @@ def test_what_a_penalty_remembers_is_restored(name: str) -> None:
         ({"penalties.r3.gamma": 1.0}, "there is no penalty 'r3'; did you mean 'r"),
         ({"penalties.r1.gama": 1.0}, r"penalties.r1 'r1' has no setting 'gama'; did you mean 'gamma'"),
         ({"penalties.r1.every": 0}, "at least 1"),
+        ({"penalties.r2.gamma": -1.0}, "gamma is -1.0, and must be at least 0"),
         ({"objective": {"name": "lsgan", "a": 1.0}}, "finite"),
         ({"optim.D.clip": -1.0}, "optim.D.clip is -1.0"),
     ],
@@ -182,7 +214,7 @@ def test_penalties_are_options_and_toml() -> None:
     ]
     _, made = train_options(recipe("dcgan"), argv)
     assert made.penalties == {"r1": {"gamma": 0.5, "every": 1}, "gradient-penalty": {"weight": 10.0, "every": 4}}
-    assert completed(from_toml(to_toml(made), "test")[0]) == made
+    assert completed(from_toml(to_toml(made), "test")[0]) == completed(made)
     _, more = train_options(made, ["shapes", "--penalties.r1.every", "16"])
     assert more.penalties == {**made.penalties, "r1": {"gamma": 0.5, "every": 16}}
     assert overridden(recipe("dcgan"), {"penalties.r1.gamma": 2.0}).penalties == {"r1": {"gamma": 2.0}}

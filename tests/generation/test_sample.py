@@ -293,3 +293,33 @@ def test_samples_stand_beside_the_reals(run: Made, tmp_path: Path) -> None:
     (right,), (whole,) = pixels([alone]), pixels([both])
     assert (whole[:40, :50] == 7).all()
     assert (whole[: right.shape[0], -right.shape[1] :] == right).all()
+
+
+def shared(run: Path, shares: list[float]) -> Generator:
+    """The generator, of a run that says how often each class was in its data."""
+    config = run / "generator" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "class_shares": shares}))
+    return load(run)
+
+
+def test_classes_come_as_often_as_in_the_data(run: Made, tmp_path: Path) -> None:
+    G = shared(run(CLASSES), [0.6, 0.3, 0.1])
+    for start in (0, 12345):
+        counts = np.bincount(G.label_numbers(1000, None, start), minlength=3)
+        assert np.abs(counts - [600, 300, 100]).max() <= 3
+    assert G.label_numbers(10, None, 7).tolist() == G.label_numbers(17, None)[7:].tolist()
+    drawn, _ = draw(G, 60)
+    assert sum(sample.label == 0 for sample in drawn) in range(34, 39)
+
+
+def test_grids_and_nearly_equal_classes_go_through_them_in_turn(run: Made, tmp_path: Path) -> None:
+    G = shared(run(CLASSES), [0.6, 0.3, 0.1])
+    assert [sample.label for sample in draw(G, 7, equally=True)[0]] == [0, 1, 2, 0, 1, 2, 0]
+    assert [sample.label for sample in draw(G, 2, per_class=True)[0]] == [0, 1, 2, 0, 1, 2]
+    assert shared(G.folder.parent, [0.3, 0.3, 0.4]).label_numbers(4, None).tolist() == [0, 1, 2, 0]
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.5], [0.5, 0.5, 0.0], [0.5, 0.6, -0.1]])
+def test_shares_that_cannot_be_are_one_line(run: Made, shares: list[float]) -> None:
+    with pytest.raises(UserError, match="class_shares"):
+        shared(run(CLASSES), shares)

@@ -3,11 +3,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gannet.losses.penalties import (
     best,
-    clip_weights,
     consistency,
     dragan,
     feature_matching,
@@ -15,7 +14,6 @@ from gannet.losses.penalties import (
     interpolated,
     lecam,
     moving_average,
-    num_best,
     orthogonality,
     path_length_penalty,
     path_length_weight,
@@ -224,24 +222,9 @@ def test_orthogonality_by_hand() -> None:
     assert torch.autograd.gradcheck(orthogonality, drawn(3, 2, 2, 1).requires_grad_())
 
 
-def test_clipped_weights() -> None:
-    network = nn.Linear(2, 2)
-    network.weight.data = torch.tensor([[0.5, -0.5], [0.005, -0.01]])
-    clip_weights(network.parameters())
-    assert torch.equal(network.weight.detach(), torch.tensor([[0.01, -0.01], [0.005, -0.01]]))
-    assert network.bias.detach().abs().max() <= 0.01 and network.weight.requires_grad
-
-
 def test_the_best_fakes_alone_teach() -> None:
     logits = x(0.5, -3, 2, -1).requires_grad_()
     losses = -logits
     assert sorted(best(losses, logits, 2).tolist()) == [-2, -0.5]
     (gradient,) = torch.autograd.grad(best(losses, logits, 2).mean(), logits)
     assert gradient.tolist() == [-0.5, 0, -0.5, 0]
-
-
-def test_the_schedule_of_k() -> None:
-    """A batch of 100, 1% fewer each epoch, never fewer than half: 0.99^69 is the first below 0.5."""
-    assert [num_best(100, epoch) for epoch in (0, 1, 2, 68, 69, 1000)] == [100, 99, 98, 50, 50, 50]
-    assert num_best(64, 10, decay=0.9, least=0.75) == 48
-    assert num_best(1, 1000) == 1

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from gannet.networks import DISCRIMINATORS, GENERATORS
-from gannet.networks.biggan import DeepDownBlock, DeepUpBlock, norm_of, standing_statistics
-from gannet.networks.layers import ClassEmbedding
-from gannet.networks.resnet import ConditionalBatchNorm, DownBlock, SelfAttention, UpBlock
+from gannet.networks.attention import SelfAttention
+from gannet.networks.biggan import DeepDownBlock, DeepUpBlock, norm_of
+from gannet.networks.layers import ClassEmbedding, ConditionalBatchNorm
+from gannet.networks.resnet import DownBlock, UpBlock
 
 
 def made(row: str, size: int, classes: int, **settings: Any) -> tuple[Any, Any]:
@@ -164,50 +165,3 @@ def test_projection_by_hand() -> None:
     psi = phi @ D.to_logit.linear.weight[0] + D.to_logit.linear.bias
     expected = [psi[i] + D.to_logit.projection.weight[i] @ phi[i] for i in range(3)]
     assert torch.allclose(D(x, c), torch.stack(expected), atol=1e-5)
-
-
-@pytest.mark.parametrize("row", ["biggan", "biggan-deep", "resnet", "dcgan"])
-def test_standing_statistics_are_means_over_passes(row: str) -> None:
-    torch.manual_seed(0)
-    G: Any = GENERATORS.find(row)(32, 3, 2, z_dim=8, width=2)
-    c = torch.eye(2).repeat(4, 1)
-    batches = [(0.5 * torch.randn(8, 8), c) for _ in range(5)]
-    for z, c in batches:
-        G(3 * z, c)  # statistics of other z, as from training
-    G.blocks[0].eval()
-    modes = [m.training for m in G.modules()]
-    others = {k: v.clone() for k, v in G.state_dict().items() if "running" not in k and "tracked" not in k}
-    norm = next(m for m in G.modules() if isinstance(m, nn.BatchNorm2d))
-    seen: list[Tensor] = []
-    hook = norm.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
-    standing_statistics(G, iter(batches).__next__, passes=5)
-    hook.remove()
-    assert len(seen) == 5
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert torch.allclose(norm.running_mean, torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0), atol=1e-6)
-    assert torch.allclose(norm.running_var, torch.stack([x.var((0, 2, 3)) for x in seen]).mean(0), atol=1e-6)
-    assert norm.momentum == 0.1
-    assert [m.training for m in G.modules()] == modes
-    assert all(torch.equal(G.state_dict()[k], v) for k, v in others.items())
-
-
-def test_standing_statistics_bring_truncated_samples_to_the_range_of_training() -> None:
-    """What the last norm gives ReLU has unit variance for truncated z only after them."""
-    torch.manual_seed(0)
-    G: Any = GENERATORS.find("biggan")(32, 3, 0, z_dim=40, width=2)
-    none = torch.zeros(64, 0)
-    for _ in range(40):
-        G(torch.randn(64, 40), none)
-
-    def off() -> float:
-        with torch.no_grad():
-            values: list[Tensor] = []
-            hook = G.norm.register_forward_hook(lambda *args: values.append(args[2]))
-            G.eval()(0.05 * torch.randn(64, 40), none)
-            hook.remove()
-        return (values[0].var((0, 2, 3)).log().abs()).max().item()
-
-    before = off()
-    standing_statistics(G, lambda: (0.05 * torch.randn(64, 40), none), passes=20)
-    assert before > 1 > 0.3 > off()

@@ -1,18 +1,14 @@
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from exact import tiny
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, leaky_relu
 
 from gannet.errors import UserError
 from gannet.networks import DISCRIMINATORS, GENERATORS
-from gannet.networks.folder import load_network, save_network
 from gannet.networks.r3gan import Block, Discriminator, Down, Generator, Up
-from gannet.training.loop import iterate
 
 SMALL: dict[str, Any] = {"widths": (8, 8, 4), "group_size": 4}
 
@@ -186,77 +182,6 @@ def test_the_conditional_logit_by_hand() -> None:
         assert D(x, c)[i].item() == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_labels_count_and_may_be_soft() -> None:
-    G, D = small(classes=3)
-    z, c, other = torch.randn(4, 6), labels(4, 3), labels(4, 3).roll(1, 1)
-    x = G(z, c)
-    assert not torch.allclose(x, G(z, other), atol=1e-4)
-    assert torch.allclose(D(x, (c + other) / 2), (D(x, c) + D(x, other)) / 2, atol=1e-6)
-    assert not torch.allclose(D(x, c), D(x, other), atol=1e-4)
-
-
-@pytest.mark.parametrize("classes", [0, 3])
-def test_gradients_are_finite_and_samples_independent(classes: int) -> None:
-    G, D = small(classes)
-    z, c = torch.randn(5, 6), labels(5, classes)
-    x = G(z, c)
-    D(x, c).sum().backward()
-    for name, parameter in [*G.named_parameters(), *D.named_parameters()]:
-        assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all(), name
-        assert parameter.grad.any(), name
-    assert torch.allclose(G(z[1:3], c[1:3]), x[1:3], atol=1e-5)
-    assert torch.allclose(D(x[1:3], c[1:3]), D(x, c)[1:3], atol=1e-5)
-
-
-def test_a_gradient_penalty_through_d_equals_finite_differences() -> None:
-    _, D = small(classes=3)
-    D.double()
-    x, c = torch.randn(3, 3, 16, 16, dtype=torch.float64, requires_grad=True), labels(3, 3).double()
-    blocks = [m for m in D.modules() if isinstance(m, Block)]
-
-    def penalty() -> Tensor:
-        (gradient,) = torch.autograd.grad(D(x, c).sum(), x, create_graph=True)
-        return gradient.square().sum()
-
-    for weight in (blocks[0].grouped.weight, blocks[-1].widen.weight, D.to_logit.weight):
-        (exact,) = torch.autograd.grad(penalty(), weight)
-        direction = torch.randn_like(weight)
-        values = []
-        for step in (1e-6, -2e-6):
-            with torch.no_grad():
-                weight += step * direction
-            values.append(penalty().item())
-        assert (exact * direction).sum().item() == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-4)
-
-
-def test_bfloat16_and_channels_last_are_close_to_plain_float32() -> None:
-    G, D = small(classes=3)
-    z, c = torch.randn(4, 6), labels(4, 3)
-    x = G(z, c)
-    logits = D(x, c)
-    G, D = (network.to(memory_format=torch.channels_last) for network in (G, D))
-    assert torch.allclose(G(z, c), x, atol=1e-5)
-    assert torch.allclose(D(x.to(memory_format=torch.channels_last), c), logits, atol=1e-5)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert (G(z, c) - x).abs().max() < 0.05 * x.abs().max()
-        rated = D(x, c)
-        assert (rated - logits).abs().max() < 0.1 * logits.abs().max()
-        rated.sum().backward()
-    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in D.parameters())
-
-
-@pytest.mark.parametrize("which", [0, 1])
-def test_a_saved_network_comes_back_the_same(which: int, tmp_path: Path) -> None:
-    network = small(classes=3)[which]
-    settings = {**SMALL, "z_dim": 6} if which == 0 else SMALL
-    config = {"name": "r3gan", "resolution": 16, "channels": 3, "classes": ["a", "b", "c"], "settings": settings}
-    save_network(tmp_path, network, config)
-    loaded, _ = load_network(tmp_path, (GENERATORS, DISCRIMINATORS)[which])
-    seen, c = (torch.randn(4, 6), torch.randn(4, 3, 16, 16))[which], labels(4, 3)
-    assert torch.equal(loaded(seen, c), network(seen, c))
-
-
 @pytest.mark.parametrize("build", [Generator, Discriminator])
 @pytest.mark.parametrize(
     ("resolution", "settings", "says"),
@@ -277,19 +202,3 @@ def test_what_cannot_be_built_is_one_line(build: Any, resolution: int, settings:
     with pytest.raises(UserError, match=says.replace(".", r"\.")) as caught, torch.device("meta"):
         build(resolution, 3, 0, **settings)
     assert "\n" not in str(caught.value)
-
-
-def test_the_family_trains() -> None:
-    t = tiny(
-        {
-            "train.batch": 4,
-            "data.resolution": 16,
-            "G": {"name": "r3gan", "z_dim": 5, **SMALL, "widths": [8, 8, 4]},
-            "D": {"name": "r3gan", **SMALL, "widths": [8, 8, 4]},
-        },
-        ("a", "b"),
-    )
-    for _ in range(5):
-        iterate(t)
-    assert all(math.isfinite(value) for value in t.means.flush().values())
-    assert all(m.narrow.weight.any() for m in t.networks["G"].modules() if isinstance(m, Block))

@@ -11,9 +11,10 @@ from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from gannet.errors import UserError
 from gannet.networks import DISCRIMINATORS, GENERATORS
+from gannet.networks.attention import SelfAttention
 from gannet.networks.folder import load_network, save_network
-from gannet.networks.layers import initialise
-from gannet.networks.resnet import ClassBatchNorm, DownBlock, SameBatchNorm, SelfAttention, UpBlock
+from gannet.networks.layers import ClassBatchNorm, SameBatchNorm
+from gannet.networks.resnet import DownBlock, UpBlock
 from gannet.training.loop import iterate
 
 SAGAN = {"width": 4, "attention": (16,), "init": "orthogonal"}
@@ -302,49 +303,6 @@ def test_spectral_norm_holds_every_layer_at_one() -> None:
             assert torch.linalg.matrix_norm(weight, 2).item() == pytest.approx(1, abs=0.03)
 
 
-def test_self_attention_pixel_by_pixel() -> None:
-    """Zhang et al. 2019, equations 1 to 3, with keys and values that are the largest of 2x2 pixels."""
-    torch.manual_seed(0)
-    attention = awake(SelfAttention(16)).double()
-    x = torch.randn(2, 16, 4, 6, dtype=torch.float64)
-    w_f, w_g, w_h, w_v = (
-        m.weight[:, :, 0, 0] for m in (attention.query, attention.key, attention.value, attention.out)
-    )
-    assert (len(w_f), len(w_g), len(w_h)) == (2, 2, 8)
-    expected = x.clone()
-    for n in range(2):
-        blocks = [(2 * i, 2 * j) for i in range(2) for j in range(3)]
-
-        def largest(w: Tensor, n: int = n, blocks: list[tuple[int, int]] = blocks) -> list[Tensor]:
-            return [torch.stack([w @ x[n, :, i + a, j + b] for a in (0, 1) for b in (0, 1)]).amax(0) for i, j in blocks]
-
-        keys, values = largest(w_g), largest(w_h)
-        for i in range(4):
-            for j in range(6):
-                beta = torch.softmax(torch.stack([(w_f @ x[n, :, i, j]) @ key for key in keys]), 0)
-                seen = sum(b * value for b, value in zip(beta, values, strict=True))
-                expected[n, :, i, j] += 0.7 * (w_v @ seen)
-    assert torch.allclose(attention(x), expected, atol=1e-12)
-
-
-def test_self_attention_does_nothing_at_first() -> None:
-    x = torch.randn(2, 8, 4, 4)
-    assert torch.equal(SelfAttention(8)(x), x)
-
-
-def test_class_batch_norm_sample_by_sample() -> None:
-    torch.manual_seed(0)
-    norm: Any = ClassBatchNorm(2, 3).double()
-    x, c = torch.randn(4, 2, 3, 3, dtype=torch.float64), labels(4, 3).double()
-    neutral = torch.stack([(x[:, f] - x[:, f].mean()) / (x[:, f].var(correction=0) + 1e-5).sqrt() for f in (0, 1)], 1)
-    assert torch.allclose(norm(x, c), neutral)
-    awake(norm)
-    for i in range(4):
-        scale, shift = 1 + norm.to_scale.weight[i % 3], norm.to_shift.weight[i % 3]
-        for f in range(2):
-            assert torch.allclose(norm(x, c)[i, f], neutral[i, f] * scale[f] + shift[f])
-
-
 def test_blocks_in_the_papers_order() -> None:
     """Nearest neighbours before both paths of G, mean of 2x2 after both of D (Miyato et al. 2018)."""
     torch.manual_seed(0)
@@ -403,10 +361,3 @@ def test_glorots_weights_are_larger_before_relus() -> None:
         bound = (gain * 6 / fan) ** 0.5
         assert 0.97 * bound < layer.weight.abs().max() <= bound * 1.000001
         assert (layer.bias == 0).all()
-
-
-def test_orthogonal_weights_are_orthogonal() -> None:
-    layer = nn.Conv2d(4, 8, 3)
-    initialise(nn.Sequential(layer), "orthogonal")
-    rows = layer.weight.flatten(1)
-    assert torch.allclose(rows @ rows.T, torch.eye(8), atol=1e-5)

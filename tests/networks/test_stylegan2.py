@@ -1,17 +1,14 @@
 import math
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from exact import tiny
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from gannet.errors import UserError
 from gannet.networks import DISCRIMINATORS, GENERATORS
-from gannet.networks.folder import load_network, save_network
 from gannet.networks.stylegan2 import (
     RESOLUTIONS,
     Discriminator,
@@ -19,8 +16,6 @@ from gannet.networks.stylegan2 import (
     Generator,
     StyledConv,
 )
-from gannet.training.engine import Engine
-from gannet.training.loop import play
 
 G_SMALL: dict[str, Any] = {"z_dim": 6, "w_dim": 7, "mapping_layers": 2, "channel_base": 64, "channel_max": 8}
 D_SMALL: dict[str, Any] = {"mapping_layers": 2, "channel_base": 64, "channel_max": 8}
@@ -200,20 +195,26 @@ def test_the_average_of_w() -> None:
     assert not G.w_avg.requires_grad
 
 
-def test_truncation() -> None:
+def test_truncation_draws_w_to_its_average_in_the_first_layers() -> None:
     G, _ = networks()
     G.w_avg.normal_()
     G.eval()
     z, c = torch.randn(4, 6), torch.zeros(4, 0)
-    w = G.mapping(z, c)
-    half = G.truncated(w, 0.5, cutoff=2)
-    assert torch.allclose(half[:, :2], (w[:, :2] + G.w_avg) / 2, atol=1e-6)
-    assert torch.equal(half[:, 2:], w[:, 2:])
-    assert torch.equal(G.truncated(w, 0.0), G.w_avg.expand(4, 6, 7))
-    assert torch.equal(G.truncated(w, 1.0), w)
-    assert torch.equal(G(z, c, psi=0.5, cutoff=2), G.synthesis(half).clamp(-1, 1))
-    average = G(z, c, psi=0.0)
-    assert torch.allclose(average, average[:1].expand_as(average), atol=1e-6)
+    w = G.mapping(z, c).clone()
+    w[:, :2] = (w[:, :2] + G.w_avg) / 2
+    assert torch.allclose(G.truncated(z, c, 0.5, cutoff=2), G.synthesis(w).clamp(-1, 1), atol=1e-5)
+
+
+def test_truncation_goes_from_the_average_image_to_that_of_z() -> None:
+    G, _ = networks()
+    G.w_avg.normal_()
+    G.eval()
+    z, c = torch.randn(4, 6), torch.zeros(4, 0)
+    assert torch.equal(G.truncated(z, c, 1.0), G(z, c))
+    average = G.synthesis(G.w_avg.expand(1, 6, 7)).clamp(-1, 1)
+    assert torch.allclose(G.truncated(z, c, 0.0), average.expand(4, -1, -1, -1), atol=1e-6)
+    far, near = (G.truncated(z, c, psi) - average for psi in (1.0, 0.3))
+    assert near.square().mean() < 0.5 * far.square().mean()
 
 
 def test_noise_is_drawn_in_training_and_fixed_after_it() -> None:
@@ -265,15 +266,6 @@ def test_the_logit_of_a_class_is_a_product_with_its_mapped_embedding() -> None:
         assert logits[n].item() == pytest.approx((kept[0][n] @ e).item() / math.sqrt(8), abs=1e-4)
 
 
-def test_labels_change_what_comes_out() -> None:
-    G, D = networks(3)
-    G.eval(), D.eval()
-    z, c = torch.randn(4, 6), labels(4, 3)
-    x = G(z, c)
-    assert not torch.allclose(x, G(z, c.roll(1, 1)), atol=1e-4)
-    assert not torch.allclose(D(x, c), D(x, c.roll(1, 1)), atol=1e-4)
-
-
 def test_groups_are_rated_alone() -> None:
     """So that micro-batches and ranks of 4 images see what one batch of 8 does."""
     _, D = networks(3)
@@ -302,20 +294,6 @@ def test_gradients_reach_everything(classes: int, precision: str) -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_bfloat16_and_channels_last_give_nearly_the_same() -> None:
-    G, D = networks(3)
-    G.eval(), D.eval()
-    z, c = torch.randn(4, 6), labels(4, 3)
-    x = G(z, c)
-    logits = D(x, c)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.allclose(G(z, c).float(), x, atol=0.1)
-        assert torch.allclose(D(x, c).float(), logits, atol=0.1)
-    G.to(memory_format=torch.channels_last), D.to(memory_format=torch.channels_last)
-    assert torch.allclose(G(z, c), x, atol=1e-5)
-    assert torch.allclose(D(x.contiguous(memory_format=torch.channels_last), c), logits, atol=1e-5)
-
-
 def test_images_stay_in_range_after_training() -> None:
     G, _ = networks()
     with torch.no_grad():
@@ -341,21 +319,6 @@ def agrees(value: Any, parameter: nn.Parameter) -> None:
     assert (gradient * direction).sum().item() == pytest.approx(numeric, rel=1e-4, abs=1e-9)
 
 
-@pytest.mark.parametrize("classes", [0, 3])
-def test_d_differentiates_twice(classes: int) -> None:
-    """R1, against finite differences."""
-    _, D = networks(classes)
-    D.double()
-    x, c = torch.randn(4, 3, 16, 16).double().requires_grad_(), labels(4, classes).double()
-
-    def r1() -> Tensor:
-        (gradient,) = torch.autograd.grad(D(x, c).sum(), x, create_graph=True)
-        return gradient.square().sum()
-
-    for name in ("blocks.0.weight", "blocks.1.main.1.weight", "blocks.1.skip.weight", "last_conv.weight"):
-        agrees(r1, D.get_parameter(name))
-
-
 def test_g_differentiates_twice() -> None:
     """The lengths of 2, equation 4, by w and the weights behind it, against finite differences."""
     G, _ = networks()
@@ -370,35 +333,3 @@ def test_g_differentiates_twice() -> None:
 
     for name in ("layers.0.weight", "const", "convs.1.weight", "convs.3.style.weight", "to_rgbs.1.weight"):
         agrees(lengths, G.get_parameter(name))
-
-
-@pytest.mark.parametrize("classes", [(), ("a", "b", "c")])
-def test_saved_networks_come_back_the_same(classes: tuple[str, ...], tmp_path: Path) -> None:
-    G, D = networks(len(classes))
-    z, c = torch.randn(4, 6), labels(4, len(classes))
-    x = G(z, c).detach()
-    config = {"name": "stylegan2", "resolution": 16, "channels": 3, "classes": list(classes)}
-    save_network(tmp_path / "G", G, {**config, "settings": G_SMALL})
-    save_network(tmp_path / "D", D, {**config, "settings": D_SMALL})
-    loaded = load_network(tmp_path / "G", GENERATORS)[0]
-    assert torch.equal(loaded(z, c, psi=0.7), G.eval()(z, c, psi=0.7))
-    assert torch.equal(load_network(tmp_path / "D", DISCRIMINATORS)[0](x, c), D.eval()(x, c))
-
-
-SETTINGS = {
-    "data.resolution": 16,
-    "train.batch": 4,
-    "G": {"name": "stylegan2", **G_SMALL},
-    "D": {"name": "stylegan2", **D_SMALL},
-}
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_it_trains(precision: str) -> None:
-    t = tiny(SETTINGS, ("a", "b"))
-    t.engine = Engine(torch.device("cpu"), precision)
-    before = {name: p.clone() for name, p in t.networks["G"].named_parameters()}
-    list(play(t, 5 * 4))
-    assert (t.num_skipped, t.iteration) == (0, 5)
-    assert all(torch.isfinite(p).all() for network in t.networks.values() for p in network.parameters())
-    assert all(not torch.equal(p, before[name]) for name, p in t.networks["G"].named_parameters())

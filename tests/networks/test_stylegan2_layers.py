@@ -14,7 +14,6 @@ from gannet.networks.stylegan2 import (
     ToRGB,
     activated,
     modulated_conv,
-    with_deviation,
 )
 
 ROW = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
@@ -110,18 +109,6 @@ def test_the_equalised_learning_rate() -> None:
 def test_activations_keep_the_mean_square_of_pro_gans_constant() -> None:
     x = torch.tensor([[-1.0, 2.0]])
     assert torch.allclose(activated(x, torch.tensor([0.5, -1.0])), 2**0.5 * torch.tensor([[-0.1, 1.0]]))
-
-
-@pytest.mark.parametrize(("num", "group"), [(8, 4), (4, 4), (6, 3), (2, 2), (5, 1), (1, 1)])
-def test_the_minibatch_deviation_is_a_loop_over_groups(num: int, group: int) -> None:
-    torch.manual_seed(0)
-    x = torch.randn(num, 3, 4, 4)
-    y = with_deviation(x)
-    assert torch.equal(y[:, :3], x)
-    for start in range(0, num, group):
-        every = [x[start : start + group, c, i, j] for c in range(3) for i in range(4) for j in range(4)]
-        mean = sum(math.sqrt(float((v - v.mean()).square().mean()) + 1e-8) for v in every) / len(every)
-        assert torch.allclose(y[start : start + group, 3], torch.tensor(mean), atol=1e-6)
 
 
 def test_a_residual_block_by_hand() -> None:

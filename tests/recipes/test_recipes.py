@@ -19,6 +19,7 @@ from gannet.recipes import RECIPES, recipe
 from gannet.recipes.pick import Facts, fitting, pick
 from gannet.training import measure
 from gannet.training.build import build_networks, completed
+from gannet.training.schedule import schedules_of
 
 Pictures = Callable[..., Path]
 
@@ -151,6 +152,7 @@ FACTS: dict[str, dict[str, Any]] = {
 }
 
 
+RELATIVISTIC = {"objective": "relativistic", "d_steps": 1, "optim": (2e-4, 2e-4), "betas": (0.0, 0.9)}
 PAPERS: dict[str, dict[str, Any]] = {
     "lsgan": {"objective": "lsgan", "batch": 64, "d_steps": 1, "optim": (1e-3, 1e-3), "betas": (0.5, 0.999)},
     "wgan": {"objective": "wasserstein", "batch": 64, "d_steps": 5, "optim": (5e-5, 5e-5), "betas": (0.5, 0.99)},
@@ -158,6 +160,25 @@ PAPERS: dict[str, dict[str, Any]] = {
     "sngan-cifar10": {"objective": "hinge", "batch": 64, "d_steps": 5, "optim": (2e-4, 2e-4), "betas": (0.0, 0.9)},
     "sagan": {"objective": "hinge", "batch": 256, "d_steps": 1, "optim": (1e-4, 4e-4), "betas": (0.0, 0.9)},
     "biggan-cifar10": {"objective": "hinge", "batch": 50, "d_steps": 4, "optim": (2e-4, 2e-4), "betas": (0.0, 0.999)},
+    "cgan-mnist": {
+        "objective": "non-saturating",
+        "batch": 100,
+        "d_steps": 1,
+        "optim": (2e-4, 2e-4),
+        "betas": (0.5, 0.999),
+    },
+    "acgan": {"objective": "non-saturating", "batch": 100, "d_steps": 1, "optim": (2e-4, 2e-4), "betas": (0.5, 0.999)},
+    "infogan-mnist": {
+        "objective": "non-saturating",
+        "batch": 128,
+        "d_steps": 1,
+        "optim": (1e-3, 2e-4),
+        "betas": (0.5, 0.999),
+    },
+    "fastgan-fewshot": {"objective": "hinge", "batch": 8, "d_steps": 1, "optim": (2e-4, 2e-4), "betas": (0.5, 0.999)},
+    "r3gan-cifar10": {**RELATIVISTIC, "batch": 512},
+    "r3gan-ffhq64": {**RELATIVISTIC, "batch": 256},
+    "r3gan-imagenet64": {**RELATIVISTIC, "batch": 4096},
     "stylegan2-ada": {"objective": "non-saturating", "batch": 32, "d_steps": 1, "optim": (0.04 / 18, 0.04 / 17)},
 }
 
@@ -178,6 +199,40 @@ def test_a_recipe_is_what_its_paper_says(name: str) -> None:
         assert (whole.optim["D"].clip == 0.01) != (
             whole.penalties == {"gradient-penalty": {"weight": 10.0, "every": 1}}
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "kimg", "gamma", "half_life", "p", "classes", "counts"),
+    [
+        ("r3gan-cifar10", 20_000, (0.05, 0.005), 5_000, 0.55, 10, (20_781_952, 21_280_512)),
+        ("r3gan-ffhq64", 20_000, (2.0, 0.2), 500, 0.3, 0, (22_429_824, 22_381_440)),
+        ("r3gan-imagenet64", 200_000, (1.0, 0.1), 50_000, 0.4, 1000, (103_570_432, 107_205_120)),
+    ],
+)
+def test_r3gan_moves_everything_while_it_burns_in(
+    name: str, kimg: int, gamma: tuple[float, float], half_life: int, p: float, classes: int, counts: tuple[int, int]
+) -> None:
+    whole = completed(recipe(name))
+    moves = {key: (start, s.shape, s.final, s.begin, s.end) for key, (start, s) in schedules_of(whole).items()}
+    both = {
+        "optim.{}.lr": (2e-4, "cosine", 5e-5, 0, kimg),
+        "optim.{}.beta2": (0.9, "cosine", 0.99, 0, kimg),
+    }
+    expected = {key.format(player): move for key, move in both.items() for player in ("G", "D")}
+    expected |= {f"penalties.{r}.gamma": (gamma[0], "cosine", gamma[1], 0, kimg) for r in ("r1", "r2")}
+    expected |= {"ema.half_life_kimg": (0, "cosine", half_life, 0, kimg), "augment.p": (0, "cosine", p, 0, kimg)}
+    assert moves == expected
+    assert whole.augment.settings["target"] == 0 and bool(classes) == whole.data.labels
+    with torch.device("meta"):
+        networks = build_networks(whole, 3, classes)
+    assert tuple(sum(p.numel() for p in networks[n].parameters()) for n in ("G", "D")) == counts
+
+
+@pytest.mark.parametrize("name", ["wgan-gp", "sngan-cifar10"])
+def test_the_rates_of_both_fall_to_0_at_the_end(name: str) -> None:
+    whole = recipe(name)
+    text = f"linear to 0 over {whole.train.length}"
+    assert whole.schedules == {"optim.G.lr": text, "optim.D.lr": text}
 
 
 @pytest.mark.parametrize("name", FACTS)

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from gannet.errors import UserError
 from gannet.games.gan import GAN
-from gannet.games.turn import Draw, Loss, Now, Turn
+from gannet.games.turn import Draw, Loss, Now, Pieces, Turn
 from gannet.losses.adversarial import NonSaturating
 from gannet.training.batch_norm import SyncBatchNorm, synchronise
 from gannet.training.checkpoint import restore, state_of
+from gannet.training.initial import Initial, fitting, start_from
 from gannet.training.loop import Training, iterate
 from gannet.training.ranks import ALONE, RankLostError, Ranks, launched
 
@@ -53,17 +54,22 @@ GAMES: dict[str, tuple[type[GAN] | None, dict[str, Any]]] = {
     "batch norm": (None, {**SMALL, "data.flip": True, "data.jitter": 0.1, "ema.half_life_kimg": 0.02}),
     "halves": (None, {**SMALL, "game": {"name": "gan-halves", "g_steps": 2}}),
     "lazy R1": (None, {**SMALL, "penalties.r1.gamma": 2.0, "penalties.r1.every": 4}),
+    "frozen D": (None, {**SMALL, "train.freeze_d": 1}),
     "lecam": (None, {**SMALL, "D.norm": "none", "penalties.lecam.weight": 0.3}),
     "penalty": (Penalised, {**SMALL, "D.norm": "none"}),
+    "acgan": (None, {**SMALL, "game": {"name": "acgan"}, "data.labels": True}),
+    "infogan": (None, {**SMALL, "game": {"name": "infogan", "categories": 3}}),
+    "top k": (None, {**DENSE, "game.top_k": 0.5, "train.micro_batch": 2}),
     "two shares": (None, {**DENSE, "train.micro_batch": 1}),
 }
 
 
 def made(name: str, ranks: Ranks, **more: Any) -> Training:
     kind, settings = GAMES[name]
-    t = exact(tiny({**settings, **more}, ranks=ranks))
+    classes = ("a", "b") if settings.get("data.labels") else ()
+    t = exact(tiny({**settings, **more}, classes, ranks))
     if kind:
-        t.game = cast(Any, kind(t.networks, NonSaturating()))
+        t.game = cast(Any, kind(Pieces(t.networks, NonSaturating())))
     return t
 
 
@@ -102,6 +108,15 @@ def in_float32(ranks: Ranks) -> list[dict[str, float]]:
     return lines
 
 
+def started(ranks: Ranks) -> dict[str, Tensor]:
+    """G after a start from weights that the first rank alone has."""
+    t = made("batch norm", ranks)
+    others = made("batch norm", ALONE, seed=9).networks
+    copied = tuple(fitting(name, t.networks[name], others[name].state_dict()) for name in ("G", "D"))
+    start_from(t, Initial("other", copied).to_bytes() if ranks.first else b"")
+    return dict(t.networks["G"].state_dict())
+
+
 def with_another_number(ranks: Ranks) -> list[int]:
     """How many images each of two ranks computes at once in a run that one rank began, alone or short of memory."""
     found = []
@@ -138,6 +153,7 @@ def job(rank: int, port: int, folder: str) -> None:
             found["restored"] = restored(ranks)
             found["float32"] = in_float32(ranks)
             found["micro"] = with_another_number(ranks)
+            found["started"] = started(ranks)
             found["any"] = [ranks.any(rank == 1), ranks.any(False)]
             found["bytes"] = [ranks.broadcast(b"abc" if rank == 0 else b""), ranks.broadcast(b"")]
             torch.save(found, f"{folder}/{rank}.pt")
@@ -204,6 +220,13 @@ def test_statistics_of_every_rank_are_in_the_checkpoint(both: Both) -> None:
 def test_a_run_goes_on_with_more_ranks_and_fewer(both: Both) -> None:
     assert both[0]["micro"] == both[1]["micro"] == [6, 3]
     assert with_another_number(ALONE) == [12, 3]
+
+
+def test_every_rank_starts_from_the_weights_that_the_first_has(both: Both) -> None:
+    expected = made("batch norm", ALONE, seed=9).networks["G"].state_dict()
+    for found in (both[0]["started"], both[1]["started"], started(ALONE)):
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(value, expected[name]) for name, value in found.items())
 
 
 def test_ranks_agree(both: Both) -> None:

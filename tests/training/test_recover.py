@@ -64,6 +64,22 @@ def test_a_diverged_run_goes_back_with_half_the_rates_and_ends(pictures: Picture
     assert kimgs[-1] == 0.036 and sorted(kimgs) != kimgs
 
 
+def test_half_the_rate_is_half_of_its_schedule(pictures: Pictures, tmp_path: Path, spoil: Any) -> None:
+    """The ninth iteration begins after 32 of the 72 images in which the rate falls to 0; D's stays half."""
+
+    def never_at_the_first_rate(t: Training, logits: Any) -> float:
+        return math.inf if t.iteration >= 4 and t.optimizers["G"].param_groups[0]["initial_lr"] > 1.1e-4 else 0.0
+
+    spoil(never_at_the_first_rate)
+    settings = {**TINY, "train.length": "9 iterations", "schedules.optim.G.lr": "linear to 0 over 0.072 kimg"}
+    made = train(pictures(), tmp_path / "run", settings)
+    assert made.finished
+    (event,) = events(made.path)
+    assert event["learning_rates"] == {"G": 1e-4, "D": 1e-4}
+    rates = {name: state["param_groups"][0]["lr"] for name, state in newest_checkpoint(made.path)["optimizers"].items()}
+    assert rates == pytest.approx({"G": 1e-4 * (1 - 32 / 72), "D": 1e-4})
+
+
 def test_a_fourth_divergence_ends_the_run(pictures: Pictures, tmp_path: Path, spoil: Any) -> None:
     spoil(lambda t, logits: math.inf if t.iteration >= 4 else 0.0)
     with pytest.raises(UserError, match="training diverged") as caught:

@@ -21,7 +21,10 @@ from gannet.training.run import Run
 Pictures = Callable[..., Path]
 
 
-@pytest.mark.parametrize(("kind", "killed"), [("gan", False), ("gan-halves", True), ("gan-simultaneous", True)])
+KINDS = [("gan", False), ("gan-halves", True), ("gan-simultaneous", True), ("acgan", True), ("infogan", False)]
+
+
+@pytest.mark.parametrize(("kind", "killed"), KINDS)
 def test_interrupted_and_resumed_equals_uninterrupted(
     pictures: Pictures, tmp_path: Path, kind: str, killed: bool
 ) -> None:

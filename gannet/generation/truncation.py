@@ -1,0 +1,47 @@
+"""Better images for less variety: z that stays near 0 (Brock, Donahue and Simonyan 2019, section 3.1)."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.special import ndtr, ndtri
+
+PASSES = 100  # of the paper's appendix
+
+
+def truncated_normal(z: np.ndarray, bound: float) -> np.ndarray:
+    """z `[N, dim]` from N(0, 1), mapped to that distribution between -bound and bound: float32.
+
+    The paper draws a value anew until it lies within. Here each goes where its quantile is: image i of
+    a seed stays image i, changes gently with the bound, and hangs on no other.
+    """
+    outside = ndtr(torch.tensor(-bound, dtype=torch.float64))
+    below = ndtr(-torch.from_numpy(np.abs(z)).double())  # of the lower half, where nothing is rounded to 1
+    size = -ndtri(outside + below * (1 - 2 * outside))
+    return np.copysign(size.clamp(0, bound).numpy(), z).astype(np.float32)
+
+
+@torch.no_grad()
+def standing_statistics(G: nn.Module, sample: Callable[[], tuple[Tensor, Tensor]], passes: int = PASSES) -> None:
+    """Replaces the running statistics of G's batch norms by their means over forward passes (the paper's appendix).
+
+    `sample` gives the z `[N, z_dim]` and c `[N, num_classes]` of one pass, truncated as they will be
+    used: what was collected in training fits z that is not. Nothing else of G changes, its mode included.
+    """
+    norms = [module for module in G.modules() if isinstance(module, _BatchNorm)]
+    modes = [(module, module.training) for module in G.modules()]
+    momenta = [norm.momentum for norm in norms]
+    G.eval()  # spectral norm stays as it is
+    for norm in norms:
+        norm.train().reset_running_stats()
+        norm.momentum = None  # the mean of all passes, each with the same weight
+    try:
+        for _ in range(passes if norms else 0):
+            G(*sample())
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, mode in modes:
+            module.training = mode

@@ -1,0 +1,161 @@
+"""Starting from another generator: weights of a run, a folder or the hub, copied by name and shape.
+
+Both G and its average begin with what the other run samples from. No network is built from the folder
+and no code runs from it: tensors are read, and those that have a place here are taken.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from gannet.data.pool import reason
+from gannet.errors import UserError
+from gannet.networks.folder import generator_folder, read_network
+from gannet.training.loop import Training
+
+FOLDERS = {"G": "generator", "D": "discriminator"}
+FILES = ("config.json", "model.safetensors")
+MOST_NAMES = 4  # of fresh tensors that are said, of each network
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What of one network comes from elsewhere; `fresh` says of each other tensor why it does not."""
+
+    network: str
+    tensors: dict[str, Tensor]
+    fresh: dict[str, str]
+    num_parameters: int
+    """Numbers that are copied and learn."""
+    of_parameters: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts, and what is fresh, ready for JSON."""
+        return {
+            "copied": len(self.tensors),
+            "parameters_copied": self.num_parameters,
+            "parameters": self.of_parameters,
+            "fresh": self.fresh,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """The same in one or two lines."""
+        num, parameters = len(self.tensors) + len(self.fresh), f"{self.num_parameters:,} of {self.of_parameters:,}"
+        yield f"{self.network}: {len(self.tensors)} of {num} tensors, {parameters} parameters"
+        if self.fresh:
+            named = [f"{name} ({why})" for name, why in list(self.fresh.items())[:MOST_NAMES]]
+            more = f", and {len(self.fresh) - MOST_NAMES} more" if len(self.fresh) > MOST_NAMES else ""
+            yield f"   fresh: {', '.join(named)}{more}"
+
+
+@dataclass(frozen=True)
+class Initial:
+    """What a run starts from: where from, in a name without a path, and what of each network fits."""
+
+    name: str
+    copied: tuple[Copied, ...]
+
+    def lines(self) -> list[str]:
+        """What is copied and what is fresh."""
+        said = [line for network in self.copied for line in network.lines()]
+        return [f"init    {self.name}", *(f"        {line}" for line in said)]
+
+    def to_bytes(self) -> bytes:
+        """The tensors, for `start_from`."""
+        return save({f"{c.network}/{name}": v.contiguous() for c in self.copied for name, v in c.tensors.items()})
+
+
+def find_initial(address: str, networks: Mapping[str, nn.Module], cache: Path) -> Initial:
+    """What of `address` fits G and D: a run, a generator's folder, or `hf://OWNER/NAME`.
+
+    D is taken from the folder `discriminator` beside the generator, where there is one. Raises
+    `UserError` where nothing is found, or nothing fits.
+    """
+    on_hub = address.startswith("hf://")
+    folder = generator_folder(downloaded(address, cache) if on_hub else Path(address)).resolve()
+    name = address if on_hub else folder.parent.name if folder.name == FOLDERS["G"] else folder.name
+    found = {"G": folder, "D": folder.parent / FOLDERS["D"]}
+    read = {network: read_network(place) for network, place in found.items() if place.exists()}
+    copied = tuple(fitting(network, networks[network], read.get(network, ({}, {}))[1]) for network in FOLDERS)
+    if not any(value.dim() > 1 for c in copied for value in c.tensors.values()):  # a stray bias is no start
+        config = read["G"][0]
+        raise UserError(
+            f"nothing of {name} fits: its G is '{config.get('name')}' at {config.get('resolution')} pixels; choose a"
+            " recipe with such networks (--recipe, --G.name and --D.name)"
+        )
+    return Initial(name, copied)
+
+
+def fitting(network: str, own: nn.Module, other: Mapping[str, Tensor]) -> Copied:
+    """The tensors of `other` that have the name and the shape of one of the network's.
+
+    What belongs to one normalised weight (spectral norm's vectors) is taken with it or not at all:
+    vectors of another weight would scale it wrongly.
+    """
+    wanted = own.state_dict()
+    fresh: dict[str, str] = {}
+    for name, value in wanted.items():
+        if not other:
+            fresh[name] = f"there is no {FOLDERS[network]}"
+        elif name not in other:
+            fresh[name] = "absent"
+        elif other[name].shape != value.shape:
+            fresh[name] = f"{shape(value)}, there {shape(other[name])}"
+    bound = {whole(name) for name in fresh}
+    fresh |= {name: "its weight is fresh" for name in wanted if name not in fresh and whole(name) in bound}
+    tensors = {name: other[name] for name in wanted if name not in fresh}
+    sizes = {name: parameter.numel() for name, parameter in own.named_parameters()}
+    num = sum(size for name, size in sizes.items() if name in tensors)
+    return Copied(network, tensors, fresh, num, sum(sizes.values()))
+
+
+def whole(name: str) -> str:
+    """What the tensor is a part of, where one weight is made from several; else itself."""
+    module, parted, rest = name.partition(".parametrizations.")
+    return f"{module}.{rest.partition('.')[0]}" if parted else name
+
+
+def shape(value: Tensor) -> str:
+    return "x".join(map(str, value.shape)) or "one number"
+
+
+def start_from(t: Training, tensors: bytes) -> None:
+    """Puts tensors of the first rank into G, its average and D, on every rank; without bytes there is nothing to do.
+
+    All ranks must call it.
+    """
+    data = t.engine.ranks.broadcast(tensors)
+    every = load(data) if data else {}
+    for network in FOLDERS:
+        own = {
+            name.removeprefix(f"{network}/"): value for name, value in every.items() if name.startswith(f"{network}/")
+        }
+        t.networks[network].load_state_dict(own, strict=False)
+        if t.ema and network == "G":
+            t.ema.network.load_state_dict(own, strict=False)
+
+
+def downloaded(address: str, cache: Path) -> Path:
+    """The folders `generator` and `discriminator` of a repository on the Hugging Face hub, in the cache folder.
+
+    Raises `UserError` where they cannot be had.
+    """
+    repository = address.removeprefix("hf://")
+    if repository.count("/") != 1:
+        raise UserError(f"{address} names no repository: write hf://OWNER/NAME")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise UserError("hf:// needs the package huggingface_hub: pip install 'gannet-gan[hf]'") from error
+    files = [f"{folder}/{file}" for folder in FOLDERS.values() for file in FILES]
+    try:
+        place = Path(snapshot_download(repository, allow_patterns=files, cache_dir=cache / "hf"))
+    except Exception as error:  # the hub's and the network's are of many kinds
+        raise UserError(f"cannot load {address} ({reason(error)}): mend the name, or try again later") from error
+    if not (place / FOLDERS["G"]).exists():
+        raise UserError(f"{address} holds no folder {FOLDERS['G']}/ as a run has it: name another repository")
+    return place
