@@ -225,7 +225,7 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False, ranks: Ran
     recipe = in_kimg(recipe, total_nimg, num)
     epochs = value if unit == "epochs" else 0.0
     plan = Plan(recipe, begin.source, found, channels, engine, speed, total_nimg, epochs, asked, [])
-    return dataclasses.replace(plan, lines=describe(plan, [*begin.why, *why_less], parameters))
+    return dataclasses.replace(plan, lines=describe(plan, [*begin.why, *why_less], parameters, classes))
 
 
 def measure_what_fits(
@@ -264,8 +264,8 @@ def random_dataset(recipe: Recipe, channels: int, classes: tuple[str, ...]) -> D
     return Dataset(images, labels, classes, [], images[:0], "", [], Path())
 
 
-def describe(plan: Plan, why: list[str], parameters: dict[str, int]) -> list[str]:
-    """The plan in a few lines."""
+def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g: tuple[str, ...]) -> list[str]:
+    """The plan in a few lines. `asked_of_g` are the classes that G is asked for, the data's or the game's own."""
     recipe, found = plan.recipe, plan.scan
     kind = {1: "grey", 3: "RGB", 4: "RGB with alpha"}[plan.channels]
     size = f"{found.width[1]}x{found.height[1]}"
@@ -285,7 +285,7 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int]) -> list[str
     if blank := left_out(plan.source, found):
         more = ", ..." if len(blank) > 3 else ""
         lines.append(f"        folders without a readable image are left out: {', '.join(blank[:3])}{more}")
-    if len(found.classes) > 1 and not recipe.data.labels:
+    if len(found.classes) > 1 and not asked_of_g:
         lines.append("        class folders are not used: --data.labels trains by label")
     if plan.channels == 4:
         lines.append("        transparency is kept as a fourth channel (--data.alpha white or black fills it in)")

@@ -16,6 +16,7 @@ from gannet.recipes import RECIPES, recipe
 from gannet.training.build import build_training, completed
 from gannet.training.engine import Engine
 from gannet.training.loop import Training, iterate
+from gannet.training.schedule import in_kimg
 
 # Without those whose noise comes from torch's normal numbers: they differ between kinds of CPU.
 NAMES = [name for name in RECIPES.rows if recipe(name).G.name not in ("stylegan2", "fastgan")]
@@ -29,6 +30,7 @@ SHRUNK = {
         {"D.width": 4, "D.max_width": 8, "D.attention": []},
     ),
     "biggan": ({"G.width": 2, "G.z_dim": 8, "data.resolution": 32}, {"D.width": 2}),
+    "biggan-deep": ({"G.width": 4, "G.z_dim": 6, "data.resolution": 32}, {"D.width": 4}),
     "stylegan2": (
         {"G.z_dim": 6, "G.w_dim": 6, "G.mapping_layers": 2, "G.channel_base": 64, "G.channel_max": 8},
         {"D.mapping_layers": 2, "D.channel_base": 64, "D.channel_max": 8},
@@ -48,7 +50,8 @@ def shrunk(name: str) -> Recipe:
     if whole.G.name == "mlp":
         small["G.hidden"] = [8 + 2 * i for i in range(len(whole.G.settings["hidden"]))]
     small = {"data.resolution": 16 if whole.G.name != "mlp" else whole.data.resolution, **small}
-    return completed(overridden(whole, {**small, "train.batch": 4, "train.precision": "float32", "samples.num": 4}))
+    made = completed(overridden(whole, {**small, "train.batch": 4, "train.precision": "float32", "samples.num": 4}))
+    return in_kimg(made, total_nimg=4 * STEPS, num_images=8)
 
 
 def training(name: str) -> Training:

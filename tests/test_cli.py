@@ -190,6 +190,18 @@ def test_without_a_recipe_one_is_picked_and_said(pictures: Pictures, capsys: Cap
     assert "small at 16x16" in said and "2 class folders: trains by label" in said
 
 
+@pytest.mark.parametrize(
+    ("options", "is_said"), [([], True), (["--data.labels"], False), (["--game.name", "infogan"], False)]
+)
+def test_class_folders_that_could_be_used_are_said(
+    options: list[str], is_said: bool, pictures: Pictures, capsys: Capture
+) -> None:
+    """A game that brings classes of its own has no use for them."""
+    data = str(pictures(classes=("a", "b")))
+    assert status("train", data, *SMALL, *options, "--kimg", "1", "--dry-run") == 0
+    assert ("--data.labels trains by label" in capsys.readouterr().out) == is_said
+
+
 def test_what_the_pick_says_about_labels_works(pictures: Pictures, capsys: Capture) -> None:
     """The switch that is named in the plan is one that the command takes."""
     data = str(pictures(classes=("a", "b")))

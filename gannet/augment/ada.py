@@ -5,7 +5,7 @@ Each change leaves the image alone with probability 1 - p at least, so the distr
 images can be told from that of the changed ones, and G does not learn the changes (appendix C).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -26,7 +26,8 @@ class ADA(Augmentation):
 
     p starts at the setting `p`. Every fourth iteration it rises where the mean sign of D's logits on
     reals since the last step is over `target`, and falls where it is under, so fast that it goes from
-    0 to 1 in `kimg` thousand images. A `target` of 0 leaves p as it is, or to its schedule. The paper's
+    0 to 1 in `kimg` thousand images, and never over `most`: from about 0.8 on G may learn the changes
+    themselves (section 2.2). A `target` of 0 leaves p as it is, or to its schedule. The paper's
     default leaves `filter`, `noise` and `cutout` out.
     """
 
@@ -36,16 +37,22 @@ class ADA(Augmentation):
     iterations: Tensor
 
     def __init__(
-        self, *, p: float = 0.0, target: float = 0.6, kimg: float = 500.0, categories: str = "blit,geom,color"
+        self,
+        *,
+        p: float = 0.0,
+        most: float = 1.0,
+        target: float = 0.6,
+        kimg: float = 500.0,
+        categories: str = "blit,geom,color",
     ):
         super().__init__()
-        if not 0 <= p <= 1:
-            raise UserError(f"augment.p is {p}, and must be from 0 to 1: it is a probability")
+        if not 0 <= p <= most <= 1:
+            raise UserError(f"augment.p is {p} and augment.most {most}: probabilities, the first at most the second")
         if not -1 < target < 1:
             raise UserError(f"augment.target is {target}, and must be between -1 and 1: it is a mean of signs")
         if not kimg > 0:
             raise UserError(f"augment.kimg is {kimg}, and must be over 0")
-        self.target, self.kimg = target, kimg
+        self.most, self.target, self.kimg = most, target, kimg
         self.categories = chosen(categories, CATEGORIES, "augment.categories")
         self.register_buffer("p", torch.tensor(p))
         for name in ("signs", "images", "iterations"):
@@ -64,9 +71,12 @@ class ADA(Augmentation):
         self.iterations += 1
         due = self.iterations == ITERATIONS
         step = torch.sign(self.signs - self.target * self.images) * self.images / (1000 * self.kimg)
-        self.p.copy_(torch.where(due, self.p + step, self.p).clamp(0, 1))
+        self.p.copy_(torch.where(due, self.p + step, self.p).clamp(0, self.most))
         for count in (self.signs, self.images, self.iterations):
             count.mul_(~due)
+
+    def stats(self) -> Mapping[str, Tensor]:
+        return {"augment p": self.p}
 
     def change(self, x: Tensor, parts: Sequence[int]) -> Tensor:
         draw = Draw(x, self.p)

@@ -1,6 +1,6 @@
 """What all augmentations share: precision, pictures side by side in the channels, chance, cutout."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -32,6 +32,10 @@ class Augmentation(nn.Module):
 
     def update(self, sign_mean: Tensor, num_images: int) -> None:
         """Tells of `num_images` reals (of all ranks), whose logits' signs have the mean `sign_mean`."""
+
+    def stats(self) -> Mapping[str, Tensor]:
+        """What is to be reported of it, by name."""
+        return {}
 
 
 class Draw:

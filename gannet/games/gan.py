@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gannet.errors import UserError
-from gannet.games.turn import Batch, Draw, Loss, Noise, Now, Pieces, Turn
+from gannet.games.turn import Batch, Draw, Loss, Noise, Now, Pieces, Turn, batch_means
 from gannet.losses.adversarial import Separable
 from gannet.losses.penalties import best
 from gannet.losses.regularisers import Judged
@@ -61,14 +61,18 @@ class GAN:
             shared = is_last and not self.fresh_noise
             fakes = now.fakes(lambda batch=batch: self.G(batch.z, batch.c), shared)
             yield Turn("D", learns="D", loss=lambda: self.d_loss(batch, fakes.detached()))
-            yield from self.lazy("D", now, lambda: Judged(self.D, self.G, batch.x, fakes.detached(), batch.z, batch.c))
+            yield from self.lazy("D", now, lambda: self.judged(batch, fakes.detached(), batch))
         for step in range(self.g_steps):
             if step or self.fresh_noise:
                 noise = draw.noise()
                 yield Turn("G", learns="G", loss=lambda: self.g_loss(self.G(noise.z, noise.c), noise, batch))
             else:
                 yield Turn("G", learns="G", loss=lambda: self.g_loss(fakes.attached(), batch, batch))
-        yield from self.lazy("G", now, lambda: Judged(self.D, self.G, batch.x, fakes.detached(), batch.z, batch.c))
+        yield from self.lazy("G", now, lambda: self.judged(batch, fakes.detached(), batch))
+
+    def judged(self, batch: Batch, fake: Tensor, noise: Noise, *logits: Tensor | None) -> Judged:
+        """The batch's reals, and fakes made of `noise`; logits are D's of reals and of fakes."""
+        return Judged(self.D, self.G, batch.x, batch.c, fake, noise.z, noise.c, *logits)
 
     def lazy(self, player: str, now: Now, judged: Callable[[], Judged]) -> Iterator[Turn]:
         """The turns of the player's penalties that are not of every step, where they are due."""
@@ -91,9 +95,10 @@ class GAN:
     def d_judged(self, batch: Batch, fake: Tensor, real_logits: Tensor, fake_logits: Tensor) -> Loss:
         """D's loss, once it has rated its reals and fakes."""
         self.signs.append(torch.sign(real_logits.detach() - (self.objective.boundary or 0.0)).mean())
-        judged = Judged(self.D, self.G, batch.x, fake, batch.z, batch.c, real_logits, fake_logits)
+        judged = self.judged(batch, fake, batch, real_logits, fake_logits)
         terms = {**self.objective.d(real_logits, fake_logits), **self.of_every_step("D", judged)}
-        return Loss(terms, {**self.seen("real", real_logits), **self.seen("fake", fake_logits)})
+        seen = {**self.seen("real", real_logits), **self.seen("fake", fake_logits), **self.augment.stats()}
+        return Loss(terms, seen)
 
     def g_loss(self, fake: Tensor, noise: Noise, batch: Batch) -> Loss:
         """G's loss on its fakes; `batch` has the reals that a relativistic objective compares them with."""
@@ -105,12 +110,13 @@ class GAN:
         losses = self.objective.g(logits, *real)
         if self.top_k < 1:
             losses = best(losses, logits, max(1, round(self.top_k * len(logits))))
-        judged = Judged(self.D, self.G, batch.x, fake, noise.z, noise.c, None, logits)
+        judged = self.judged(batch, fake, noise, None, logits)
         return Loss({"adversarial": losses, **self.of_every_step("G", judged)}, self.seen("fake", logits, " after"))
 
     def adjust(self, average_: Callable[[Sequence[Tensor]], None], num_images: int) -> None:
-        """After an iteration: steers the augmentation, and makes what penalties remember the ranks' mean."""
+        """After an iteration: steers the augmentation, and makes what is remembered of batches the ranks' mean."""
         remembered = [buffer for penalty in self.penalties.values() for buffer in penalty.buffers()]
+        remembered += batch_means([self.G, self.D])
         signs, self.signs = self.signs, []
         sign = [torch.stack(signs).mean()] if signs else []
         average_([*remembered, *sign])

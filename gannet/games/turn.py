@@ -1,6 +1,6 @@
 """What a game and the loop say to each other."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -108,6 +108,8 @@ class Augment(Protocol):
 
     def update(self, sign_mean: Tensor, num_images: int) -> None: ...
 
+    def stats(self) -> Mapping[str, Tensor]: ...
+
 
 class AsItIs:
     """No augmentation."""
@@ -116,6 +118,9 @@ class AsItIs:
         return x
 
     def update(self, sign_mean: Tensor, num_images: int) -> None: ...
+
+    def stats(self) -> Mapping[str, Tensor]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,12 @@ def num_features(D: nn.Module) -> int:
     if not found:
         raise UserError("this game reads D's features, and this D hands out none: set --D.name dcgan, or resnet")
     return found
+
+
+def batch_means(networks: Iterable[nn.Module]) -> list[Tensor]:
+    """The buffers that move with means over the batch, which a module names in its `batch_means`."""
+    modules = [module for network in networks for module in network.modules()]
+    return [module.get_buffer(name) for module in modules for name in getattr(module, "batch_means", ())]
 
 
 class Game(Protocol):

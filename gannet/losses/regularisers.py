@@ -18,11 +18,16 @@ SHIFT = 4  # pixels, in the consistency terms' own augmentation
 
 @dataclass(frozen=True)
 class Judged:
-    """What a penalty may look at: the networks, reals and fakes, and what D said of them in this turn, if it did."""
+    """What a penalty may look at: the networks, reals and fakes, and what D said of them in this turn, if it did.
+
+    The fakes are made of z and c. The reals x have the labels `real_c`: in D's turns the same, in G's
+    others where its noise is fresh.
+    """
 
     D: nn.Module
     G: nn.Module
     x: Tensor
+    real_c: Tensor
     fake: Tensor
     z: Tensor
     c: Tensor
@@ -30,7 +35,7 @@ class Judged:
     fake_logits: Tensor | None = None
 
     def rate(self, x: Tensor) -> Tensor:
-        """D's logits of x, with the labels of the batch."""
+        """D's logits of x in D's turn, where reals and fakes have the same labels."""
         return self.D(x, self.c)
 
 
@@ -208,7 +213,7 @@ class FeatureMatching(Penalty):
     def term(self, judged: Judged) -> Tensor:
         D: Any = judged.D
         with torch.no_grad():
-            _, real = D.logits_and_features(judged.x, judged.c)
+            _, real = D.logits_and_features(judged.x, judged.real_c)
         _, fake = D.logits_and_features(judged.fake, judged.c)
         return self.weight * penalties.feature_matching(real, fake)
 

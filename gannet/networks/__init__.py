@@ -5,7 +5,8 @@ A generator is built as `Generator(resolution, channels, num_classes, *, z_dim, 
 `[N, num_classes]` (width 0 without classes). A discriminator is built as
 `Discriminator(resolution, channels, num_classes, *, ...)`; `D(x, c)` gives one logit a sample, `[N]`, and
 `D.logits_and_features(x, c)` the same with the features that the logit is made from, `[N, D.num_features]`,
-in one forward (`base.Rating`).
+in one forward (`base.Rating`). A module whose buffers move with means over the batch names them in
+`batch_means`: games make them the ranks' mean.
 """
 
 from gannet.parts import Table

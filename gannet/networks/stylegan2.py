@@ -8,6 +8,7 @@ et al. 2020, "Training generative adversarial networks with limited data". Pro: 
 
 import math
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -169,6 +170,7 @@ class Generator(nn.Module):
     most `channel_max`; 0 is the papers' base.
     """
 
+    batch_means: ClassVar = ("w_avg",)
     w_avg: Tensor
 
     def __init__(

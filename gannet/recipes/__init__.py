@@ -6,6 +6,7 @@ from gannet.parts import Table
 RECIPES = Table(
     "recipe",
     ("small", "gannet.recipes.small:small"),
+    ("best", "gannet.recipes.best:best"),
     ("dcgan", "gannet.recipes.dcgan:dcgan"),
     ("dcgan-xray", "gannet.recipes.xray:dcgan_xray"),
     ("dcgan-glasses", "gannet.recipes.glasses:dcgan_glasses"),

@@ -1,10 +1,11 @@
 """Which recipe, resolution and budget suit a person's data on their device, and why."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from gannet.config import Ema, Recipe, changed, part
-from gannet.recipes.small import DROPOUT, small
+from gannet.config import Recipe, changed
+from gannet.recipes.best import best
+from gannet.recipes.small import small
 
 SIZES = (16, 32, 64, 128, 256)
 CPU_LARGEST, GPU_LARGEST = 64, 128
@@ -35,7 +36,7 @@ class Choice:
 
 def pick(facts: Facts) -> Choice:
     """A recipe for the data, ready to train, and a reason for each decision."""
-    recipe, why = small(), []
+    recipe, why = best() if facts.accelerated else small(), []
     largest = GPU_LARGEST if facts.accelerated else CPU_LARGEST
     resolution = whole(facts.side, largest) if facts.pixel_art else fitting(facts.side, largest)
     fit = "pad" if facts.side < resolution and (facts.pixel_art or facts.dark_border) else "crop"
@@ -56,10 +57,6 @@ def pick(facts: Facts) -> Choice:
     if labels:
         why.append(f"{facts.classes} class folders: trains by label, and samples by label (--data.no-labels if not)")
     recipe = changed(recipe, "data", resolution=resolution, fit=fit, filter=filter_, labels=labels)
-    if facts.accelerated:
-        recipe = replace(
-            recipe, G=part("dcgan", z_dim=128, width=64), D=part("dcgan", width=64, dropout=DROPOUT), ema=Ema(5.0)
-        )
     minutes = 2 if facts.drawn else 30 if facts.accelerated else 10
     recipe = changed(recipe, "train", length=f"{minutes} minutes")
     return Choice(recipe, why)

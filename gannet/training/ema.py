@@ -5,12 +5,15 @@ import copy
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 
 class EMA:
     """The average of `network`; its half-life is in images, so that it means the same at any batch size.
 
-    With a half-life of 0, as at the start of a schedule, it is the network.
+    With a half-life of 0, as at the start of a schedule, it is the network. Spectral norm divides an
+    averaged weight by its own largest singular value, whose vectors are no average of the network's:
+    where those turn, their mean is too short.
     """
 
     def __init__(self, network: nn.Module, half_life_kimg: float, warm_up: float = 0.0):
@@ -21,6 +24,7 @@ class EMA:
         others = [name for name in average if name not in floating]
         self.pairs = [average[n] for n in floating], [source[n] for n in floating]
         self.counters = [average[n] for n in others], [source[n] for n in others]
+        self.made_weights = [m for m in self.network.modules() if isinstance(m, ParametrizationList)]
 
     @torch.no_grad()
     def update(self, num_images: int, cur_nimg: int = 0) -> None:
@@ -32,3 +36,5 @@ class EMA:
         torch._foreach_lerp_(*self.pairs, 1 - old_share)
         if self.counters[0]:
             torch._foreach_copy_(*self.counters)
+        for weight in self.made_weights:
+            weight.train()()  # computed in this mode, its vectors take one power iteration

@@ -9,6 +9,7 @@
 | `accuracy real`, `accuracy fake` | fraction of reals and fakes that D tells right |
 | `class accuracy real`, `class accuracy fake` | fraction whose class D names right, in the game `acgan` |
 | `code accuracy` | fraction of fakes whose category can be read from them, in the game `infogan` |
+| `augment p` | how probable each of ADA's changes is |
 | `grad norm D`, `grad norm G` | Euclidean norm of all the player's gradients |
 | `optim.G.lr`, `penalties.r1.gamma`, ... | the value of a setting that has a schedule, in the line's last iteration |
 """

@@ -133,10 +133,34 @@ def test_feature_matching_by_hand() -> None:
     fake = torch.tensor([[1.0, 0.5], [3.0, 0.5]], requires_grad=True)
     none = torch.empty(2, 0)
     penalty = PENALTIES.find("feature-matching")(weight=0.5)
-    term = penalty(Judged(Features(), nn.Identity(), real, fake, none, none))
+    term = penalty(Judged(Features(), nn.Identity(), real, none, fake, none, none))
     assert (penalty.player, term.item()) == ("G", 12.5)
     (gradient,) = torch.autograd.grad(term, fake)
     assert gradient.tolist() == [[3.0, -4.0]] * 2  # 0.5 * 2 * (3, -4) * 2 / 2
+
+
+def test_feature_matching_tells_d_the_labels_of_reals_and_of_fakes() -> None:
+    """In G's turn with fresh noise the fakes have other labels than the batch."""
+    t = tiny(
+        {**DENSE, "data.labels": True, "game.fresh_noise": True, "penalties.feature-matching.weight": 1.0},
+        tuple("abcde"),
+    )
+    D: Any = t.networks["D"]
+    rate, seen = D.logits_and_features, []
+
+    def spied(x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        seen.append((x.detach(), c))
+        return rate(x, c)
+
+    D.logits_and_features = spied
+    iterate(t)
+    x, real_c = t.loader.reals(0, BATCH)
+    fake_c = t.loader.labels(BATCH, BATCH)
+    assert not torch.equal(real_c, fake_c)
+    labels = [real_c, real_c, fake_c, real_c, fake_c]  # D's turn, then G's, with the two that the penalty compares
+    for (_, c), expected in zip(seen, labels, strict=True):
+        assert torch.equal(c, expected)
+    assert torch.equal(seen[3][0], x)
 
 
 def test_feature_matching_beside_the_objective_equals_a_plain_loop() -> None:

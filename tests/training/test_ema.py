@@ -4,6 +4,7 @@ import pytest
 import torch
 from exact import BATCH, SMALL, tiny, weights
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from gannet.training.ema import EMA
 from gannet.training.loop import iterate
@@ -46,6 +47,25 @@ def test_buffers_are_averaged_and_counters_copied() -> None:
     ema.update(1000)
     assert cast(Tensor, ema.network.running_mean).tolist() == [2.0, 2.0]
     assert cast(Tensor, ema.network.num_batches_tracked).item() == 7
+
+
+def test_spectral_norm_divides_the_average_by_its_own_largest_singular_value() -> None:
+    """The weight turns: its vectors' mean would be too short, its newest vectors those of another weight."""
+    network = spectral_norm(nn.Linear(2, 2, bias=False, dtype=torch.float64))
+    weight = cast(Any, network).parametrizations.weight.original
+    with torch.no_grad():
+        weight.copy_(torch.tensor([[3.0, 0.1], [0.0, 1.0]]))
+        for _ in range(10):
+            network(torch.ones(1, 2, dtype=torch.float64))
+        ema = EMA(network, half_life_kimg=1.0)
+        weight.copy_(torch.tensor([[1.0, 0.1], [0.0, 2.5]]))
+    for _ in range(100):
+        network(torch.ones(1, 2, dtype=torch.float64))
+        ema.update(10)
+    average = cast(Any, ema.network).parametrizations.weight.original
+    expected = average / torch.linalg.matrix_norm(average, 2)
+    assert average.tolist() == [[pytest.approx(2.0), pytest.approx(0.1)], [0.0, pytest.approx(1.75)]]
+    torch.testing.assert_close(cast(nn.Linear, ema.network.eval()).weight, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("game", [{"name": "gan"}, {"name": "gan", "d_steps": 2}])
