@@ -24,11 +24,13 @@ SLOPE = 0.1
 
 
 class InfoGAN(GAN):
-    """Q reads the codes from D's features, and learns with G (equation 6): D alone learns what is real.
+    """Q reads the codes from D's features, and shares all of D but its last layers (section 6).
 
-    G and Q maximise a lower bound of the codes' mutual information with the image: `weight` times that of
-    one of so many `categories`, and `continuous_weight` times that of `continuous` codes uniform on
-    [-1, 1], whose Q is a Gaussian of free mean and spread (section 6). The constant H(c) is left out.
+    D, Q and G all maximise a lower bound of the codes' mutual information with the fakes (equation 6):
+    `weight` times that of one of so many `categories`, and `continuous_weight` times that of
+    `continuous` codes uniform on [-1, 1], whose Q is a Gaussian of free mean and spread. The constant
+    H(c) is left out. Q learns in D's turn, with the features that both use: learning in G's turn, on features
+    that only tell reals from fakes, it read the codes as surely, but from marks other than the digit.
     """
 
     labels_for_d: ClassVar[bool] = False
@@ -65,20 +67,34 @@ class InfoGAN(GAN):
             nn.Linear(HIDDEN, categories + 2 * continuous),
         )
         self.networks = {"Q": self.Q}
-        self.players["G"].append(self.Q)
+        self.players["D"].append(self.Q)
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
         return super().turns(CodedDraw(draw, self.categories), now)
 
+    def d_loss(self, batch: Batch, fake: Tensor) -> Loss:
+        fake_logits, features = self.logits_and_features(fake, batch.c)
+        loss = self.d_judged(batch, fake, self.logits(batch.x, batch.c), fake_logits)
+        return Loss({**loss.terms, **self.code_terms(self.read(features), batch)}, loss.stats)
+
     def g_loss(self, fake: Tensor, noise: Noise, batch: Batch) -> Loss:
         logits, features = self.logits_and_features(fake, noise.c)
-        loss = self.g_judged(fake, noise, batch, logits)
-        category, mean, log_std = in_full(self.Q(features)).split([self.categories, *[self.continuous] * 2], dim=1)
+        loss, codes = self.g_judged(fake, noise, batch, logits), self.read(features)
+        terms = {**loss.terms, **self.code_terms(codes, noise)}
+        return Loss(terms, {**loss.stats, "code accuracy": hits(codes[0], noise.c)})
+
+    def read(self, features: Tensor) -> tuple[Tensor, ...]:
+        """What Q says: logits of the categories, and means and logarithms of the deviations of the continuous codes."""
+        return in_full(self.Q(features)).split([self.categories, *[self.continuous] * 2], dim=1)
+
+    def code_terms(self, codes: tuple[Tensor, ...], noise: Noise) -> dict[str, Tensor]:
+        """How badly Q reads the codes that the images were made with."""
+        category, mean, log_std = codes
         terms = {"code": self.weight * class_cross_entropy(category, noise.c)}
         if self.continuous:
             code = uniform_codes(noise.z[:, : self.continuous])
             terms["continuous code"] = self.continuous_weight * gaussian_cross_entropy(mean, log_std, code)
-        return Loss({**loss.terms, **terms}, {**loss.stats, "code accuracy": hits(category, noise.c)})
+        return terms
 
 
 def uniform_codes(z: Tensor) -> Tensor:

@@ -29,10 +29,17 @@ PLAIN = {**DENSE, **GAME, "optim.G.lr": 1e-3, "optim.D.lr": 1e-3}
 
 
 def play_plainly(t: Training, num: int) -> None:
-    """Chen et al. 2016, equation 6: D plays the game of two, G and Q bring down its loss minus lambda L_I."""
+    """Chen et al. 2016, equation 6: both turns bring down their loss minus lambda L_I; Q learns with D."""
     G, Q, loader = t.networks["G"], t.networks["Q"], t.loader
     D: Any = t.networks["D"]
     none = torch.empty(BATCH, 0)
+
+    def information(features: torch.Tensor, numbers: list[int], u: torch.Tensor) -> torch.Tensor:
+        said = Q(features)
+        category = log_softmax(said[:, :CODES], 1)[range(BATCH), numbers]
+        mean, std = said[:, CODES : CODES + 2], said[:, CODES + 2 :].exp()
+        return 0.5 * category + 0.25 * torch.distributions.Normal(mean, std).log_prob(u).sum(1)
+
     for i in range(num):
         x, _ = loader.reals(i * BATCH, BATCH)
         z, other = (loader.noise((2 * i + k) * BATCH, BATCH) for k in range(2))
@@ -40,13 +47,10 @@ def play_plainly(t: Training, num: int) -> None:
         c = torch.eye(CODES, dtype=torch.float64)[numbers]
         u = torch.tensor([[2 * CDF(value) - 1 for value in row] for row in z[:, :2].tolist()], dtype=torch.float64)
         fake = G(z, c)
-        learn(t, "D", (softplus(-D(x, none)) + softplus(D(fake.detach(), none))).mean())
+        logits, features = D.logits_and_features(fake.detach(), none)
+        learn(t, "D", (softplus(-D(x, none)) + softplus(logits) - information(features, numbers, u)).mean())
         logits, features = D.logits_and_features(fake, none)
-        said = Q(features)
-        category = log_softmax(said[:, :CODES], 1)[range(BATCH), numbers]
-        mean, std = said[:, CODES : CODES + 2], said[:, CODES + 2 :].exp()
-        continuous = torch.distributions.Normal(mean, std).log_prob(u).sum(1)
-        learn(t, "G", (softplus(-logits) - 0.5 * category - 0.25 * continuous).mean())
+        learn(t, "G", (softplus(-logits) - information(features, numbers, u)).mean())
 
 
 def agree(one: Training, other: Training) -> None:
@@ -77,19 +81,18 @@ def test_micro_batches_equal_one() -> None:
     assert lines[0] == pytest.approx(lines[1], rel=1e-9)
 
 
-def test_d_learns_nothing_of_the_codes() -> None:
-    """Its turn has the terms of the game of two, and Q stands still in it."""
+def test_q_shares_ds_turn() -> None:
     t = tiny(PLAIN)
-    assert t.game.players["D"] == [t.networks["D"]] and t.game.players["G"] == [t.networks["G"], t.networks["Q"]]
+    assert t.game.players["G"] == [t.networks["G"]] and t.game.players["D"] == [t.networks["D"], t.networks["Q"]]
     iterate(t)
     names = set(t.means.flush())
-    assert {"D real", "D fake", "G adversarial", "G code", "G continuous code", "code accuracy"} <= names
-    assert not any(name.startswith("D ") and "code" in name for name in names)
+    assert {"D real", "D fake", "D code", "D continuous code"} <= names
+    assert {"G adversarial", "G code", "G continuous code", "code accuracy"} <= names
 
 
 def test_a_q_that_knows_nothing_pays_the_entropies() -> None:
     """Zeros say 1/K to each category, and N(0, 1) to each u: log K, and K log sqrt(2 pi) + u^2 / 2."""
-    t = tiny({**PLAIN, "optim.G.lr": 1e-12})
+    t = tiny({**PLAIN, "optim.D.lr": 1e-12})
     for parameter in t.networks["Q"].parameters():
         parameter.data.zero_()
     iterate(t)
