@@ -13,6 +13,7 @@ from shlex import quote as shell_quote
 from types import FrameType
 from typing import Any, Literal
 
+import torch
 from filelock import FileLock, Timeout
 from PIL import Image
 
@@ -26,9 +27,10 @@ from gannet.files import remove_parts, write_text
 from gannet.options import budget
 from gannet.plan import Plan, machine_facts, moved, run_folder
 from gannet.track import track as tracker_for
-from gannet.training.build import build_networks, build_training, classes_of, completed
+from gannet.training.build import build_networks, build_training, classes_of, completed, game_of
 from gannet.training.checkpoint import checkpoints, restore_newest
 from gannet.training.engine import Engine, find_device, make_deterministic
+from gannet.training.freeze import freeze_first
 from gannet.training.initial import Initial, find_initial, start_from
 from gannet.training.pictures import read_stats
 from gannet.training.ranks import Ranks, launched
@@ -78,6 +80,15 @@ def starting_from(plan: Plan, address: str | None, allow_code: bool = False) -> 
     classes = classes_of(plan.recipe, tuple(plan.scan.classes) if plan.recipe.data.labels else (), allow_code)
     networks = build_networks(plan.recipe, plan.channels, len(classes), allow_code)
     initial = find_initial(address, networks, cache_folder())
+    if num := plan.recipe.train.freeze_d:
+        side, width = plan.recipe.data.resolution, len(classes) * game_of(plan.recipe, allow_code).labels_for_d
+        freeze_first(networks["D"], num, torch.zeros(2, plan.channels, side, side), torch.zeros(2, width))
+        frozen = {name for name, p in networks["D"].named_parameters() if not p.requires_grad}
+        if fresh := sorted(frozen & set(initial.copied[1].fresh)):
+            raise UserError(
+                f"--train.freeze-d {num} would keep {fresh[0]} of D as it is, and {initial.name} has none that fits"
+                f" ({initial.copied[1].fresh[fresh[0]]}): leave --train.freeze-d out"
+            )
     return replace(plan, lines=[*plan.lines, *initial.lines()]), initial
 
 

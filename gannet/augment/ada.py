@@ -52,7 +52,7 @@ class ADA(Augmentation):
             raise UserError(f"augment.target is {target}, and must be between -1 and 1: it is a mean of signs")
         if not kimg > 0:
             raise UserError(f"augment.kimg is {kimg}, and must be over 0")
-        self.most, self.target, self.kimg = most, target, kimg
+        self.most, self.target, self.kimg, self.steered = most, target, kimg, target != 0
         self.categories = chosen(categories, CATEGORIES, "augment.categories")
         self.register_buffer("p", torch.tensor(p))
         for name in ("signs", "images", "iterations"):

@@ -13,6 +13,9 @@ from gannet.errors import UserError, nearest
 class Augmentation(nn.Module):
     """Shows the images as they are; those that change them say how in `change`."""
 
+    steered = False
+    """Whether `update` changes anything."""
+
     def forward(self, x: Tensor, parts: Sequence[int] = ()) -> Tensor:
         """x `[N, C, H, W]` in [-1, 1], augmented, one draw an image; as many gradients as are wanted.
 

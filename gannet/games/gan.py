@@ -49,11 +49,17 @@ class GAN:
             raise UserError(f"game.top_k is {top_k}, and must be above 0 and at most 1: a fraction of the fakes")
         self.G, self.D, self.objective = pieces.networks["G"], pieces.networks["D"], pieces.objective
         self.penalties, self.augment = pieces.penalties, pieces.augment
+        if self.augment.steered and self.objective.boundary is None:
+            raise UserError(
+                "this augmentation follows how sure D is of reals, which the logits of this objective do not say: set"
+                " --augment.target 0 and --augment.p 0.2, or another objective"
+            )
         self.signs: list[Tensor] = []
         self.d_steps, self.g_steps, self.fresh_noise, self.top_k = d_steps, g_steps, fresh_noise, top_k
         self.players = {"G": [self.G], "D": [self.D]}
         self.networks: dict[str, nn.Module] = {}
         self.num_batches = d_steps
+        self.batch_means = batch_means([self.G, self.D])
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
         for step in range(1, self.d_steps + 1):
@@ -94,11 +100,9 @@ class GAN:
 
     def d_judged(self, batch: Batch, fake: Tensor, real_logits: Tensor, fake_logits: Tensor) -> Loss:
         """D's loss, once it has rated its reals and fakes."""
-        self.signs.append(torch.sign(real_logits.detach() - (self.objective.boundary or 0.0)).mean())
         judged = self.judged(batch, fake, batch, real_logits, fake_logits)
         terms = {**self.objective.d(real_logits, fake_logits), **self.of_every_step("D", judged)}
-        seen = {**self.seen("real", real_logits), **self.seen("fake", fake_logits), **self.augment.stats()}
-        return Loss(terms, seen)
+        return Loss(terms, {**self.seen_reals(real_logits), **self.seen("fake", fake_logits)})
 
     def g_loss(self, fake: Tensor, noise: Noise, batch: Batch) -> Loss:
         """G's loss on its fakes; `batch` has the reals that a relativistic objective compares them with."""
@@ -116,7 +120,7 @@ class GAN:
     def adjust(self, average_: Callable[[Sequence[Tensor]], None], num_images: int) -> None:
         """After an iteration: steers the augmentation, and makes what is remembered of batches the ranks' mean."""
         remembered = [buffer for penalty in self.penalties.values() for buffer in penalty.buffers()]
-        remembered += batch_means([self.G, self.D])
+        remembered += [module.get_buffer(name) for module, name in self.batch_means]
         signs, self.signs = self.signs, []
         sign = [torch.stack(signs).mean()] if signs else []
         average_([*remembered, *sign])
@@ -132,6 +136,11 @@ class GAN:
         D: Any = self.D
         logits, features = D.logits_and_features(self.augment(x), c)
         return in_full(logits), features
+
+    def seen_reals(self, logits: Tensor) -> dict[str, Tensor]:
+        """`seen` for reals, and what the augmentation is steered by."""
+        self.signs.append(torch.sign(logits.detach() - (self.objective.boundary or 0.0)).mean())
+        return {**self.seen("real", logits), **self.augment.stats()}
 
     def seen(self, kind: str, logits: Tensor, when: str = "") -> dict[str, Tensor]:
         """How D rates reals or fakes, and how often it is right, in the words that its objective allows."""
@@ -203,7 +212,7 @@ class HalvesGAN(GAN):
 
     def d_real_loss(self, batch: Batch) -> Loss:
         logits = self.logits(batch.x, batch.c)
-        return Loss({"half": self.halves.d_real(logits)}, self.seen("real", logits))
+        return Loss({"half": self.halves.d_real(logits)}, self.seen_reals(logits))
 
     def d_fake_loss(self, fake: Tensor, c: Tensor) -> Loss:
         logits = self.logits(fake, c)

@@ -93,8 +93,10 @@ class Objective(Protocol):
     """What the players minimise: see `gannet.losses.adversarial`."""
 
     classifier: bool
-    boundary: float | None
     needs_real: bool
+
+    @property
+    def boundary(self) -> float | None: ...
 
     def d(self, real: Tensor, fake: Tensor) -> Mapping[str, Tensor]: ...
 
@@ -103,6 +105,8 @@ class Objective(Protocol):
 
 class Augment(Protocol):
     """What D sees of an image `[N, C, H, W]` in [-1, 1], and who is told how sure D is of reals."""
+
+    steered: bool
 
     def __call__(self, x: Tensor) -> Tensor: ...
 
@@ -113,6 +117,8 @@ class Augment(Protocol):
 
 class AsItIs:
     """No augmentation."""
+
+    steered = False
 
     def __call__(self, x: Tensor) -> Tensor:
         return x
@@ -143,10 +149,10 @@ def num_features(D: nn.Module) -> int:
     return found
 
 
-def batch_means(networks: Iterable[nn.Module]) -> list[Tensor]:
-    """The buffers that move with means over the batch, which a module names in its `batch_means`."""
+def batch_means(networks: Iterable[nn.Module]) -> list[tuple[nn.Module, str]]:
+    """The buffers that move with means over the batch, by module and name: those in a module's `batch_means`."""
     modules = [module for network in networks for module in network.modules()]
-    return [module.get_buffer(name) for module in modules for name in getattr(module, "batch_means", ())]
+    return [(module, name) for module in modules for name in getattr(module, "batch_means", ())]
 
 
 class Game(Protocol):

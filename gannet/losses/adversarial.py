@@ -25,8 +25,12 @@ class Separable(ABC):
     """An objective whose losses look at reals and at fakes apart."""
 
     classifier = False
-    boundary: float | None = 0.0
     needs_real = False
+
+    @property
+    def boundary(self) -> float | None:
+        """The logit above which D takes an image for real."""
+        return 0.0
 
     def d(self, real: Tensor, fake: Tensor) -> Mapping[str, Tensor]:
         """D's loss."""

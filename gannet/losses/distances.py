@@ -25,7 +25,11 @@ class LSGAN(Separable):
                 f"objective.a, b and c are {a}, {b} and {c}: they must be finite, and a (fakes) other than b (reals)"
             )
         self.a, self.b, self.c = a, b, c
-        self.boundary = (a + b) / 2
+
+    @property
+    def boundary(self) -> float | None:
+        """Half way between the targets."""
+        return (self.a + self.b) / 2
 
     def d_real(self, logits: Tensor) -> Tensor:
         """D's loss on reals: (D(x) - b)^2 / 2."""
@@ -46,7 +50,10 @@ class Wasserstein(Separable):
     It is a distance only where D is Lipschitz: clip D's weights, or add a gradient penalty.
     """
 
-    boundary = None
+    @property
+    def boundary(self) -> float | None:
+        """None: only differences mean anything."""
+        return None
 
     def d_real(self, logits: Tensor) -> Tensor:
         """D's loss on reals: -D(x)."""
@@ -67,7 +74,10 @@ class Hinge(Wasserstein):
     G's loss has no margin: -D(G(z)).
     """
 
-    boundary = 0.0
+    @property
+    def boundary(self) -> float | None:
+        """0: D is as far from content with both."""
+        return 0.0
 
     def d_real(self, logits: Tensor) -> Tensor:
         """D's loss on reals: max(0, 1 - D(x))."""

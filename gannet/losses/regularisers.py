@@ -4,7 +4,7 @@ They are computed in float32 whatever the run's precision, and D is D itself, wi
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -58,6 +58,7 @@ class Penalty(nn.Module, ABC):
         self.every = every
 
     def forward(self, judged: Judged) -> Tensor:
+        judged = replace(judged, fake=judged.fake.to(judged.x.dtype))  # G's under autocast may be of half precision
         with torch.autocast(judged.x.device.type, enabled=False):
             return self.every * self.term(judged)
 
@@ -118,7 +119,7 @@ class LeCam(Penalty):
 
     def __init__(self, *, weight: float = 0.3, decay: float = 0.99):
         super().__init__(weight=weight)
-        self.weight, self.decay = weight, decay
+        self.weight, self.decay = weight, checked_decay(decay)
         self.real_mean: Tensor
         self.fake_mean: Tensor
         self.register_buffer("real_mean", torch.zeros(()))
@@ -161,7 +162,7 @@ class PathLength(Penalty):
 
     def __init__(self, *, weight: float = 1.0, decay: float = 0.99, every: int = 8):
         super().__init__(every, weight=weight)
-        self.weight, self.decay = weight, decay
+        self.weight, self.decay = weight, checked_decay(decay)
         self.mean: Tensor
         self.register_buffer("mean", torch.zeros(()))
 
@@ -195,6 +196,8 @@ class Orthogonal(Penalty):
                 terms.append(penalties.orthogonality(module.weight))
             elif isinstance(module, nn.ConvTranspose2d):
                 terms.append(penalties.orthogonality(module.weight.transpose(0, 1)))
+        if not terms:
+            raise UserError("orthogonal finds no convolution or dense layer of torch's own in this G: leave it out")
         return self.weight * torch.stack(terms).sum()
 
 
@@ -216,6 +219,12 @@ class FeatureMatching(Penalty):
             _, real = D.logits_and_features(judged.x, judged.real_c)
         _, fake = D.logits_and_features(judged.fake, judged.c)
         return self.weight * penalties.feature_matching(real, fake)
+
+
+def checked_decay(decay: float) -> float:
+    if not 0 <= decay < 1:
+        raise UserError(f"a penalty's decay is {decay}, and must be from 0 to below 1")
+    return decay
 
 
 def moved(x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from gannet.config import Checkpoints, Data, Ema, Optim, Recipe, Samples, Stats, Train, part
 
-SLOWER = "linear to 1e-4 from 40% to 100%"
+SLOWER = "linear to 0.1x from 40% to 100%"
 
 
 def small() -> Recipe:

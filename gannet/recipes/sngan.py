@@ -20,7 +20,7 @@ def sngan_cifar10() -> Recipe:
         game=part("gan", d_steps=5, fresh_noise=True),
         objective=part("hinge"),
         optim={"G": adam, "D": adam},
-        schedules=dict.fromkeys(("optim.G.lr", "optim.D.lr"), "linear to 0 over 16000 kimg"),
+        schedules=dict.fromkeys(("optim.G.lr", "optim.D.lr"), "linear to 0 over 100%"),
         train=Train(length="16000 kimg", batch=64),
         samples=Samples(when="every 100 kimg"),
         checkpoints=Checkpoints(when="every 500 kimg"),

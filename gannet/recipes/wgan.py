@@ -44,7 +44,7 @@ def wgan_gp() -> Recipe:
         objective=part("wasserstein"),
         penalties={"gradient-penalty": {"weight": 10.0}},
         optim={"G": adam, "D": adam},
-        schedules=dict.fromkeys(("optim.G.lr", "optim.D.lr"), "linear to 0 over 32000 kimg"),
+        schedules=dict.fromkeys(("optim.G.lr", "optim.D.lr"), "linear to 0 over 100%"),
         train=Train(length="32000 kimg", batch=64),
         samples=Samples(when="every 100 kimg"),
         checkpoints=Checkpoints(when="every 500 kimg"),

@@ -140,11 +140,11 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
     num_classes = len(dataset.classes)
     networks = build_networks(recipe, dataset.images.shape[1], num_classes, allow_code)
     networks = {name: engine.place(network).train() for name, network in networks.items()}
+    objective, penalties, augment = build_parts(recipe, engine, allow_code)
     try:  # a part refuses what a schedule would make of it
         build_parts(at_the_end(recipe), engine, allow_code)
     except UserError as error:
         raise UserError(f"where the schedules end, {error}") from error
-    objective, penalties, augment = build_parts(recipe, engine, allow_code)
     reseed(recipe.seed, -2, len(networks))
     pieces = Pieces(networks, objective, penalties, augment, num_classes)
     game: Game = GAMES.find(recipe.game.name, allow_code)(pieces, **recipe.game.settings)

@@ -235,7 +235,7 @@ class Run:
         if name == "G":
             labels = t.loader.dataset.labels
             shares = np.bincount(labels, minlength=self.num_classes) / len(labels) if self.num_classes else ()
-            config |= {"class_shares": [round(float(share), 6) for share in shares]}
+            config |= {"class_shares": [float(share) for share in shares] if np.all(shares) else []}
             return config | {"ema_half_life_kimg": t.ema.half_life_kimg if t.ema else 0.0}
         return config | {"logit_is_probability": t.game.objective.classifier}
 

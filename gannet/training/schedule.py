@@ -23,18 +23,21 @@ SHAPES: Mapping[str, Callable[[float, float, float], float]] = {
     "exponential": lambda start, final, share: start * (final / start) ** share,
 }
 NUMBER, UNIT = r"([-+]?[\d.]+(?:e[-+]?\d+)?)", r"\s*(%|kimg|epochs?)"
-FORM = re.compile(rf"({'|'.join(SHAPES)})\s+to\s+{NUMBER}\s+(?:over|from\s+{NUMBER}(?:{UNIT})?\s+to)\s+{NUMBER}{UNIT}")
+SPAN = rf"(?:over|from\s+{NUMBER}(?:{UNIT})?\s+to)\s+{NUMBER}{UNIT}"
+FORM = re.compile(rf"({'|'.join(SHAPES)})\s+to\s+{NUMBER}(x)?\s+{SPAN}", re.IGNORECASE)
+NONE = "none"  # what takes a recipe's schedule away
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Goes to `final` between two moments, which are numbers of `unit`: "%", "epochs" or "kimg"."""
+    """Goes to `final` (or as many times the start) between two moments of `unit`: "%", "epochs" or "kimg"."""
 
     shape: str
     final: float
     begin: float
     end: float
     unit: str
+    times_start: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "Schedule":
@@ -42,10 +45,11 @@ class Schedule:
         found = FORM.fullmatch(text.strip())
         if not found:
             raise ValueError("it has another form")
-        shape, final, begin, begin_unit, end, unit = found.groups()
+        shape, final, times, begin, begin_unit, end, unit = (group and group.lower() for group in found.groups())
         if begin_unit and begin_unit.rstrip("s") != unit.rstrip("s"):
             raise ValueError("its moments have two units")
-        made = cls(shape, float(final), float(begin or 0), float(end), "epochs" if unit == "epoch" else unit)
+        unit = "epochs" if unit == "epoch" else unit
+        made = cls(shape, float(final), float(begin or 0), float(end), unit, bool(times))
         if not (0 <= made.begin < made.end < math.inf and math.isfinite(made.final)):
             raise ValueError("its moments are not in order")
         return made
@@ -71,6 +75,8 @@ def schedules_of(recipe: Recipe) -> dict[str, tuple[float, Schedule]]:
     """
     known, found = movable(recipe), {}
     for name, text in recipe.schedules.items():
+        if text == NONE:
+            continue
         if name not in known:
             raise UserError(f"schedules: there is no setting '{name}' that can move{nearest(name, known)}")
         try:
@@ -80,6 +86,8 @@ def schedules_of(recipe: Recipe) -> dict[str, tuple[float, Schedule]]:
                 f"schedules.{name} is '{text}': {error}; write it like 'linear to 0 over 50%' or 'cosine to 0.1 from 10"
                 f" to 100 kimg' ({', '.join(SHAPES)}; %, kimg, epochs)"
             ) from error
+        if schedule.times_start:
+            schedule = replace(schedule, final=known[name] * schedule.final, times_start=False)
         check_end(name, known[name], schedule)
         found[name] = (known[name], schedule)
     return found

@@ -1,6 +1,7 @@
 """Penalties, other objectives and optimizers in the game of two, against loops as their papers write them."""
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
 from gannet.config import from_toml, overridden, to_toml
+from gannet.data.batch import Batch, Noise
 from gannet.errors import UserError
 from gannet.losses import PENALTIES
 from gannet.losses.regularisers import Judged
@@ -17,6 +19,7 @@ from gannet.options import train_options
 from gannet.recipes import recipe
 from gannet.training.build import completed
 from gannet.training.checkpoint import restore, state_of
+from gannet.training.engine import Engine
 from gannet.training.loop import Training, iterate
 
 PLAIN = {**DENSE, "optim.G.lr": 1e-3, "optim.D.lr": 1e-3}
@@ -213,6 +216,9 @@ def test_what_a_penalty_remembers_is_restored(name: str) -> None:
         ({"penalties.r2.gamma": -1.0}, "gamma is -1.0, and must be at least 0"),
         ({"objective": {"name": "lsgan", "a": 1.0}}, "finite"),
         ({"optim.D.clip": -1.0}, "optim.D.clip is -1.0"),
+        ({"penalties.lecam.decay": 5.0}, "decay is 5.0, and must be from 0 to below 1"),
+        ({"augment": {"name": "ada"}, "objective": {"name": "relativistic"}}, "set --augment.target 0"),
+        ({"augment": {"name": "ada"}, "objective": {"name": "wasserstein"}}, "set --augment.target 0"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(settings: dict[str, Any], line: str) -> None:
@@ -224,6 +230,36 @@ def test_path_length_asks_for_a_generator_with_w() -> None:
     t = tiny({**SMALL, "penalties.path-length.weight": 2.0})
     with pytest.raises(UserError, match="for a G that has w"):
         iterate(t)
+
+
+@pytest.mark.parametrize("name", sorted(set(PENALTIES.rows) - {"path-length"}))
+def test_penalties_work_beside_half_precision(name: str) -> None:
+    """G's fakes come in bfloat16, and penalties compute in float32."""
+    t = tiny({**SMALL, "D.norm": "none", f"penalties.{name}": {}})
+    t.engine = Engine(torch.device("cpu"), "bfloat16")
+    iterate(t)
+    assert all(math.isfinite(value) for value in t.means.flush().values()) and not t.num_skipped
+
+
+@pytest.mark.parametrize("game", ["gan", "gan-halves", "gan-simultaneous"])
+def test_ada_follows_d_in_every_game(game: str) -> None:
+    """D takes all reals for real, so p rises by the images seen in four iterations."""
+    t = tiny({**SMALL, "game": {"name": game}, "augment": {"name": "ada", "kimg": 1.0}, "optim.D.lr": 1e-12})
+    D: Any = t.networks["D"]
+    D.to_logit.bias = nn.Parameter(torch.tensor([50.0]))
+    for _ in range(4):
+        iterate(t)
+    assert t.networks["augment"].get_buffer("p").item() == pytest.approx(4 * BATCH / 1000)
+    assert t.means.flush()["augment p"] == pytest.approx(0.0)
+
+
+def test_a_g_without_layers_of_torchs_own_cannot_be_made_orthogonal() -> None:
+    t = tiny({**SMALL, "penalties.orthogonal.weight": 1.0})
+    game: Any = t.game
+    game.G, one = nn.Module(), torch.zeros(1)
+    judged = game.judged(Batch(x=one, z=one, c=one), one, Noise(z=one, c=one), None, None)
+    with pytest.raises(UserError, match="leave it out"):
+        game.penalties["orthogonal"](judged)
 
 
 def test_penalties_are_options_and_toml() -> None:

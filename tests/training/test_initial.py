@@ -241,3 +241,12 @@ def test_a_hub_that_does_not_answer_is_one_line(run: Path, cache: Path, monkeypa
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(UserError, match=r"hf:// needs the package huggingface_hub: pip install 'gannet-gan\[hf\]'"):
         find_initial("hf://owner/name", networks(), cache)
+
+
+def test_layers_that_come_from_nowhere_are_not_frozen(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "generator", tmp_path / "alone" / "generator")
+    for source, more in ((tmp_path / "alone", {}), (run, {"data.channels": 1})):
+        with pytest.raises(
+            UserError, match=r"--train.freeze-d 1 would keep blocks.0.(weight|bias) of D .* has none that fits"
+        ):
+            train(run.parent / "new", source, **{"train.freeze_d": 1, **more})

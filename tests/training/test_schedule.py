@@ -53,6 +53,8 @@ def test_values_by_hand(text: str, start: float, values: list[float]) -> None:
         ("exponential to 1e-05 over 1 epoch", "exponential to 1e-05 over 0.25 kimg"),
         (" linear to 0 from 2 epochs to 4 epochs", "linear to 0 from 0.5 to 1 kimg"),
         ("linear to 0 over 7.5 kimg", "linear to 0 over 7.5 kimg"),
+        ("linear to 0.5x from 40% to 100%", "linear to 0.0001 from 120 to 300 kimg"),
+        ("Linear to 1E-5 over 1 KIMG", "linear to 1e-05 over 1 kimg"),
     ],
 )
 def test_moments_become_kimg(text: str, written: str) -> None:
@@ -61,6 +63,11 @@ def test_moments_become_kimg(text: str, written: str) -> None:
     made = in_kimg(whole, 300_000, 250)
     assert made.schedules == {"optim.G.lr": written}
     assert in_kimg(made, 999, 9) == made
+
+
+def test_none_takes_a_schedule_away() -> None:
+    whole = completed(overridden(recipe("small"), {"schedules.optim.G.lr": "none"}))
+    assert set(in_kimg(whole, 300_000, 250).schedules) == {"optim.D.lr"}
 
 
 BAD: list[tuple[str, str, str]] = [
