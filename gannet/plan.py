@@ -236,7 +236,6 @@ def measure_what_fits(
     micro = asked
     while micro:
         own = changed(recipe, "train", batch=recipe.train.batch // ranks.num, micro_batch=micro)
-        own = in_kimg(own, 1000, 1000)  # any length: what moves takes the same time everywhere
         try:
             speed = measure(own, random_dataset(own, channels, classes), device, allow_code)
         except Exception as error:
@@ -293,7 +292,7 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
     millions = " and ".join(f"{parameters[name] / 1e6:.2g}M in {name}" for name in ("G", "D"))
     side = recipe.data.resolution
     lines.append(f"recipe  {recipe.name} at {side}x{side}: {network}, parameters {millions}")
-    lines += [f"        {name} goes {text}" for name, text in recipe.schedules.items()]
+    lines += [f"        {name}: {text}" for name, text in recipe.schedules.items()]
     lines += [f"        {reason}" for reason in why if recipe.data.labels or "class folders" not in reason]
     lines.append(f"device  {device_name(plan.engine.device)}; {plan.speed.precision}, {plan.speed.why}")
     if unused := unused_accelerator(plan.engine.device):
