@@ -9,6 +9,7 @@ import torch
 
 from gannet import __version__
 from gannet.data.cache import cache_folder
+from gannet.errors import one_line
 from gannet.plan import device_name, random_dataset, unused_accelerator
 from gannet.recipes.small import small
 from gannet.training.build import completed
@@ -25,8 +26,7 @@ def examine() -> dict[str, Any]:
         try:
             speed = measure(recipe, random_dataset(recipe, 3, ()), device)
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[0]
-            devices[device_name(device)] = {"precision": "none", "why": reason, "images_per_second": 0}
+            devices[device_name(device)] = {"precision": "none", "why": one_line(error), "images_per_second": 0}
             continue
         devices[device_name(device)] = {
             "precision": speed.precision,

@@ -25,3 +25,8 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     if close := get_close_matches(name, choices, n=1, cutoff=0.5):
         return f"; did you mean '{close[0]}'?"
     return f"; choose from: {', '.join(choices)}" if choices else ""
+
+
+def one_line(error: Exception) -> str:
+    """What an error of somebody else's says, in at most 160 characters; its kind where it says nothing."""
+    return " ".join(str(error).split())[:160] or type(error).__name__

@@ -9,7 +9,7 @@ from typing import TypeVar
 from PIL import Image, UnidentifiedImageError
 
 from gannet.data.sources import Source
-from gannet.errors import UserError
+from gannet.errors import UserError, one_line
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
@@ -64,4 +64,4 @@ def reason(error: Exception) -> str:
         return "not an image of a known kind"
     if isinstance(error, (FileNotFoundError, PermissionError)):
         return (error.strerror or "cannot be opened").lower()
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    return one_line(error)

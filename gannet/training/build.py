@@ -141,13 +141,15 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
     networks = build_networks(recipe, dataset.images.shape[1], num_classes, allow_code)
     networks = {name: engine.place(network).train() for name, network in networks.items()}
     objective, penalties, augment = build_parts(recipe, engine, allow_code)
+    pieces = Pieces(networks, objective, penalties, augment, num_classes)
+    make_game, ended = GAMES.find(recipe.game.name, allow_code), at_the_end(recipe)
     try:  # a part refuses what a schedule would make of it
-        build_parts(at_the_end(recipe), engine, allow_code)
+        build_parts(ended, engine, allow_code)
+        make_game(pieces, **ended.game.settings)
     except UserError as error:
         raise UserError(f"where the schedules end, {error}") from error
     reseed(recipe.seed, -2, len(networks))
-    pieces = Pieces(networks, objective, penalties, augment, num_classes)
-    game: Game = GAMES.find(recipe.game.name, allow_code)(pieces, **recipe.game.settings)
+    game: Game = make_game(pieces, **recipe.game.settings)
     networks = networks | {name: engine.place(network).train() for name, network in game.networks.items()}
     check_batch_norm(recipe, networks)
     if recipe.train.freeze_d:

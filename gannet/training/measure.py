@@ -7,6 +7,7 @@ import torch
 
 from gannet.config import Recipe
 from gannet.data.dataset import Dataset
+from gannet.errors import one_line
 from gannet.training.build import build_training
 from gannet.training.engine import Engine, kept_memory
 from gannet.training.loop import Training, iterate
@@ -37,7 +38,7 @@ def measure(recipe: Recipe, dataset: Dataset, device: torch.device, allow_code: 
     """
     asked = recipe.train.precision
     recipe = in_kimg(recipe, 1000, 1000)  # any length: what moves takes the same time everywhere
-    seconds, images = {}, 0
+    seconds, images, refused = {}, 0, ""
     for precision in ["float32", "bfloat16"] if asked == "auto" else [asked]:
         try:
             training = build_training(recipe, dataset, Engine(device, precision), allow_code)
@@ -45,13 +46,14 @@ def measure(recipe: Recipe, dataset: Dataset, device: torch.device, allow_code: 
             images = training.game.num_batches * recipe.train.batch
         except torch.OutOfMemoryError:
             raise
-        except RuntimeError:
+        except RuntimeError as error:
             if precision == "float32" or asked != "auto":
                 raise
+            refused = one_line(error)
     if asked != "auto":
         return Speed(seconds, asked, "as asked", images)
     if "bfloat16" not in seconds:
-        return Speed(seconds, "float32", "bfloat16 does not run on this device", images)
+        return Speed(seconds, "float32", f"bfloat16 does not run here ({refused})", images)
     gain = seconds["float32"] / seconds["bfloat16"]
     if gain >= MIN_GAIN:
         return Speed(seconds, "bfloat16", f"measured {gain:.1f} times as fast as float32 here", images)
