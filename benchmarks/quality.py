@@ -152,7 +152,7 @@ def main() -> None:
         place.mkdir(exist_ok=True)
         jobs = [(name, seed) for seed in asked.seeds for name in asked.only]
         made = pool.map(lambda job: samples(reals, job[0], asked.minutes, job[1], place / f"{job[0]} {job[1]}"), jobs)
-        for (name, seed), (images, kimg) in zip(jobs, made, strict=True):
+        for (name, seed), (images, kimg) in zip(jobs, list(made), strict=True):  # nothing computes beside a run
             numbers = score(reals, extract(images))
             if not any(found.values()):
                 print("| candidate | seed | kimg | " + " | ".join(numbers) + " |\n" + "|---" * (len(numbers) + 3) + "|")

@@ -18,8 +18,13 @@ from gannet.augment.wavelets import CENTRE, enlarging, reducing
 
 def matrix(entries: list[list[Tensor | float]], like: Tensor) -> Tensor:
     """`[N, 3, 3]` from the upper two rows, each entry `[N]` or a number."""
-    rows = [*entries, [0.0, 0.0, 1.0]]
-    return torch.stack([torch.stack([e + torch.zeros_like(like) for e in row], dim=1) for row in rows], dim=1)
+    back = like.new_zeros(len(like), 3, 3)
+    back[:, 2, 2] = 1.0
+    for i, row in enumerate(entries):
+        for j, entry in enumerate(row):
+            if isinstance(entry, Tensor) or entry:
+                back[:, i, j] = entry
+    return back
 
 
 def scaling(x: Tensor, y: Tensor) -> Tensor:
@@ -112,13 +117,16 @@ def look_up(x: Tensor, index: Tensor) -> Tensor:
 
 
 def blit(x: Tensor, back: Tensor) -> Tensor:
-    """x seen through `back` `[N, 3, 3]`, each pixel copied from the nearest place; edges are mirrored."""
+    """x seen through `back` `[N, 3, 3]`, each pixel copied from the nearest place; edges are mirrored once.
+
+    Places are at most a side of the image away from it, as those of `BLIT` are.
+    """
     sizes = x.shape[3], x.shape[2]
     sides = [torch.arange(size, device=x.device, dtype=x.dtype) - (size - 1) / 2 for size in sizes]
     nearest = []
     for place, size in zip(places(back, *sides), sizes, strict=True):
-        index = (place + (size - 1) / 2).round().remainder(2 * size - 2)
-        nearest.append(torch.minimum(index, 2 * size - 2 - index).long())
+        index = (place + (size - 1) / 2).round().abs()
+        nearest.append((size - 1 - (size - 1 - index).abs()).long())
     column, row = nearest
     return look_up(x, row * x.shape[3] + column)
 

@@ -61,15 +61,14 @@ def measure(recipe: Recipe, dataset: Dataset, device: torch.device, allow_code: 
     return Speed(seconds, "float32", why, images)
 
 
-def time_iterations(training: Training, seconds: float = 0.5, at_least: int = 3) -> float:
-    """The fastest of some iterations, since others may use the machine for a moment; the first is not counted."""
-    times: list[float] = []
+def time_iterations(training: Training, seconds: float = 1.5, at_least: int = 3) -> float:
+    """The mean of some iterations, with the penalties that are due in them; the first is not counted."""
     with kept_memory(training.engine.device):
         iterate(training)
         training.engine.wait()
-        while len(times) < at_least or sum(times) < seconds:
-            start = time.perf_counter()
+        num, start = 0, time.perf_counter()
+        while num < at_least or time.perf_counter() - start < seconds:
             iterate(training)
             training.engine.wait()
-            times.append(time.perf_counter() - start)
-    return min(times)
+            num += 1
+        return (time.perf_counter() - start) / num

@@ -84,7 +84,7 @@ def test_resampling_without_a_change_gives_the_image(size: tuple[int, int]) -> N
 
 def test_resampling_moves_by_whole_pixels_as_copying_does() -> None:
     x = noise(1, 3, 16, 16)
-    for across, down in ((3, 0), (0, -5), (-20, 33)):
+    for across, down in ((3, 0), (0, -5), (-15, 13)):
         back = translation(value(across), value(down))
         torch.testing.assert_close(resample(x, back), blit(x, back), rtol=0, atol=1e-11)
 
