@@ -87,7 +87,8 @@ def schedules_of(recipe: Recipe) -> dict[str, tuple[float, Schedule]]:
                 f" to 100 kimg' ({', '.join(SHAPES)}; %, kimg, epochs)"
             ) from error
         if schedule.times_start:
-            schedule = replace(schedule, final=known[name] * schedule.final, times_start=False)
+            final = float(f"{known[name] * schedule.final:.12g}")  # 1.5e-4, where the product is 1.5000000000000001e-4
+            schedule = replace(schedule, final=final, times_start=False)
         check_end(name, known[name], schedule)
         found[name] = (known[name], schedule)
     return found
