@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gannet.augment.base import Augmentation, Draw, chosen, cut_out
-from gannet.augment.colour import apply_colour, colour_matrices, recolour
+from gannet.augment.colour import apply_colour, colour_matrix, recolour
 from gannet.augment.geometry import BLIT, GENERAL, blit, chain, transform
 from gannet.augment.wavelets import octaves
 from gannet.errors import UserError
@@ -83,8 +83,8 @@ class ADA(Augmentation):
         x = self.move(x, draw)
         pieces = x.split(tuple(parts), dim=1)
         if "color" in self.categories:
-            matrices = colour_matrices(draw)
-            pieces = [apply_colour(piece, *matrices) for piece in pieces]
+            matrix = colour_matrix(draw)
+            pieces = [apply_colour(piece, matrix) for piece in pieces]
         if "filter" in self.categories:
             gains, acts = band_gains(draw)
             pieces = [torch.where(acts[:, None, None, None], filtered(piece, gains), piece) for piece in pieces]

@@ -78,8 +78,8 @@ def saturation(basis: Basis, scale: Tensor) -> Tensor:
     return basis.identity + (scale - 1) * (basis.colours - basis.luma)
 
 
-def colour_matrices(draw: Draw) -> tuple[Tensor, Tensor]:
-    """All five changes, for colour images, and the first two of them, for grey ones: two `[N, 4, 4]`."""
+def colour_matrix(draw: Draw) -> Tensor:
+    """All five changes, `[N, 4, 4]`."""
     shift, scale, flip, angle, colourfulness = (
         value[:, None, None]
         for value in (
@@ -91,12 +91,14 @@ def colour_matrices(draw: Draw) -> tuple[Tensor, Tensor]:
         )
     )
     parts = basis(draw.x.device, draw.x.dtype)
-    grey = contrast(parts, scale) @ brightness(parts, shift)
-    return saturation(parts, colourfulness) @ hue(parts, angle) @ luma_flip(parts, flip) @ grey, grey
+    lighter = luma_flip(parts, flip) @ contrast(parts, scale) @ brightness(parts, shift)
+    return saturation(parts, colourfulness) @ hue(parts, angle) @ lighter
 
 
-def apply_colour(x: Tensor, matrix: Tensor, grey: Tensor) -> Tensor:
-    """x `[N, C, H, W]` with its colours multiplied by `matrix`, or `grey` where it has one channel."""
-    num, matrix = (1, grey) if x.shape[1] == 1 else (3, matrix)
-    linear, shift = matrix[:, :num, :num], matrix[:, :num, 3, None, None]
+def apply_colour(x: Tensor, matrix: Tensor) -> Tensor:
+    """x `[N, C, H, W]` with its colours multiplied by `matrix` `[N, 4, 4]`; one channel is three that are equal."""
+    if x.shape[1] == 1:
+        matrix = torch.stack([matrix[:, :3, :3].sum(2), matrix[:, :3, 3]], 2).mean(1, keepdim=True)
+    num = matrix.shape[2] - 1
+    linear, shift = matrix[:, :num, :num], matrix[:, :num, num, None, None]
     return recolour(x, lambda v, a: (linear @ v.flatten(2)).view_as(v) + shift * a)

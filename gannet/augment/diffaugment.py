@@ -20,7 +20,7 @@ class DiffAugment(Augmentation):
         self.policy = chosen(policy, POLICIES, "augment.policy")
 
     def change(self, x: Tensor, parts: Sequence[int]) -> Tensor:
-        draw = Draw(x, torch.ones(()))
+        draw = Draw(x, x.new_ones(()))
         pieces = x.split(tuple(parts), dim=1)
         if "color" in self.policy:
             shift, saturation, contrast = draw.random() - 0.5, 2 * draw.random(), draw.random() + 0.5

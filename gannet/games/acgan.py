@@ -30,7 +30,7 @@ class ACGAN(GAN):
 
     def __init__(self, pieces: Pieces, *, weight: float = 1.0, **settings: Any):
         super().__init__(pieces, **settings)
-        if weight < 0:
+        if not weight >= 0:
             raise UserError(f"game.weight is {weight}, and must be at least 0")
         self.weight = weight
         self.head = nn.Linear(num_features(self.D), pieces.num_classes)

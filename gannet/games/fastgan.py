@@ -23,7 +23,7 @@ class FastGAN(GAN):
 
     def __init__(self, pieces: Pieces, *, weight: float = 1.0, **settings: Any):
         super().__init__(pieces, **settings)
-        if weight < 0:
+        if not weight >= 0:
             raise UserError(f"game.weight is {weight}, and must be at least 0")
         if not (hasattr(self.D, "decode") and hasattr(self.D, "decode_part")):
             raise UserError("fastgan decodes images from D's features, and this D cannot: set --D.name fastgan")

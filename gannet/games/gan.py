@@ -78,7 +78,7 @@ class GAN:
 
     def judged(self, batch: Batch, fake: Tensor, noise: Noise, *logits: Tensor | None) -> Judged:
         """The batch's reals, and fakes made of `noise`; logits are D's of reals and of fakes."""
-        return Judged(self.D, self.G, batch.x, batch.c, fake, noise.z, noise.c, *logits)
+        return Judged(self.D, self.G, batch.x, batch.c, fake, noise.z, noise.c, self.augment, *logits)
 
     def lazy(self, player: str, now: Now, judged: Callable[[], Judged]) -> Iterator[Turn]:
         """The turns of the player's penalties that are not of every step, where they are due."""
@@ -123,7 +123,8 @@ class GAN:
         remembered += [module.get_buffer(name) for module, name in self.batch_means]
         signs, self.signs = self.signs, []
         sign = [torch.stack(signs).mean()] if signs else []
-        average_([*remembered, *sign])
+        if remembered or sign:
+            average_([*remembered, *sign])
         if sign:
             self.augment.update(sign[0], num_images)
 
@@ -139,7 +140,8 @@ class GAN:
 
     def seen_reals(self, logits: Tensor) -> dict[str, Tensor]:
         """`seen` for reals, and what the augmentation is steered by."""
-        self.signs.append(torch.sign(logits.detach() - (self.objective.boundary or 0.0)).mean())
+        if self.augment.steered:
+            self.signs.append(torch.sign(logits.detach() - (self.objective.boundary or 0.0)).mean())
         return {**self.seen("real", logits), **self.augment.stats()}
 
     def seen(self, kind: str, logits: Tensor, when: str = "") -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ SLOPE = 0.1
 class InfoGAN(GAN):
     """Q reads the codes from D's features, and shares all of D but its last layers (section 6).
 
-    D, Q and G all maximise a lower bound of the codes' mutual information with the fakes (equation 6):
+    G and Q maximise a lower bound of the codes' mutual information with the fakes (equation 6), and here D as well:
     `weight` times that of one of so many `categories`, and `continuous_weight` times that of
     `continuous` codes uniform on [-1, 1], whose Q is a Gaussian of free mean and spread. The constant
     H(c) is left out. Q learns in D's turn, with the features that both use: learning in G's turn, on features
@@ -56,7 +56,7 @@ class InfoGAN(GAN):
         z_dim: Any = self.G.z_dim
         if not 0 <= continuous <= z_dim:
             raise UserError(f"game.continuous is {continuous}, and must be from 0 to G.z_dim, {z_dim}")
-        if min(weight, continuous_weight) < 0:
+        if not (weight >= 0 and continuous_weight >= 0):
             raise UserError("game.weight and game.continuous_weight must be at least 0")
         self.categories, self.continuous = categories, continuous
         self.weight, self.continuous_weight = weight, continuous_weight

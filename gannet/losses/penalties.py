@@ -55,8 +55,8 @@ def r2(D: Callable[[Tensor], Tensor], fake: Tensor) -> Tensor:
 def path_lengths(images: Tensor, w: Tensor, noise: Tensor) -> Tensor:
     """|J^T y|, J the Jacobian of the images by w (StyleGAN2: Karras et al. 2020, section 3.2).
 
-    images `[N, C, H, W]` made from w `[N, dim]`, which requires a gradient and stands before it is
-    handed to the layers; noise y of the images' shape from N(0, 1).
+    images `[N, C, H, W]` made from w `[N, ...]`, such as `[N, layers, dim]`, which requires a gradient; noise y of the
+    images' shape from N(0, 1).
     """
     assert images.shape == noise.shape
     (gradient,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)

@@ -1,9 +1,10 @@
 """Penalties as a recipe names them (`penalties.r1.gamma`): each joins its player's turn, or has one every k iterations.
 
-They are computed in float32 whatever the run's precision, and D is D itself, without augmentation.
+They are computed in float32 whatever the run's precision.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +22,7 @@ class Judged:
     """What a penalty may look at: the networks, reals and fakes, and what D said of them in this turn, if it did.
 
     The fakes are made of z and c. The reals x have the labels `real_c`: in D's turns the same, in G's
-    others where its noise is fresh.
+    others where its noise is fresh. `augment` makes of images what D is shown.
     """
 
     D: nn.Module
@@ -31,12 +32,17 @@ class Judged:
     fake: Tensor
     z: Tensor
     c: Tensor
+    augment: Callable[[Tensor], Tensor]
     real_logits: Tensor | None = None
     fake_logits: Tensor | None = None
 
     def rate(self, x: Tensor) -> Tensor:
-        """D's logits of x in D's turn, where reals and fakes have the same labels."""
-        return self.D(x, self.c)
+        """D's logits of x as D sees it, in D's turn, where reals and fakes have the same labels.
+
+        D's slope matters where D is asked: a gradient by x goes through the augmentation (Karras et al. 2020,
+        "Training generative adversarial networks with limited data", section 2).
+        """
+        return self.D(self.augment(x), self.c)
 
 
 class Penalty(nn.Module, ABC):
@@ -144,12 +150,12 @@ class Consistency(Penalty):
         self.real_weight, self.fake_weight = real_weight, fake_weight
 
     def term(self, judged: Judged) -> Tensor:
-        assert judged.real_logits is not None and judged.fake_logits is not None
-        found = self.real_weight * penalties.consistency(judged.real_logits, judged.rate(moved(judged.x)))
-        if self.fake_weight:
-            fake = judged.rate(moved(judged.fake))
-            found = found + self.fake_weight * penalties.consistency(judged.fake_logits, fake)
-        return found
+        found = self.real_weight * self.changed(judged, judged.x)
+        return found + self.fake_weight * self.changed(judged, judged.fake) if self.fake_weight else found
+
+    def changed(self, judged: Judged, x: Tensor) -> Tensor:
+        """What the flip and shift alone change, so D rates both without the run's augmentation."""
+        return penalties.consistency(judged.D(x, judged.c), judged.D(moved(x), judged.c))
 
 
 class PathLength(Penalty):
@@ -192,10 +198,10 @@ class Orthogonal(Penalty):
     def term(self, judged: Judged) -> Tensor:
         terms = []
         for module in judged.G.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                terms.append(penalties.orthogonality(module.weight))
-            elif isinstance(module, nn.ConvTranspose2d):
-                terms.append(penalties.orthogonality(module.weight.transpose(0, 1)))
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.ConvTranspose2d):
+                weight = learned_weight(module)
+                transposed = isinstance(module, nn.ConvTranspose2d)
+                terms.append(penalties.orthogonality(weight.transpose(0, 1) if transposed else weight))
         if not terms:
             raise UserError("orthogonal finds no convolution or dense layer of torch's own in this G: leave it out")
         return self.weight * torch.stack(terms).sum()
@@ -216,9 +222,16 @@ class FeatureMatching(Penalty):
     def term(self, judged: Judged) -> Tensor:
         D: Any = judged.D
         with torch.no_grad():
-            _, real = D.logits_and_features(judged.x, judged.real_c)
-        _, fake = D.logits_and_features(judged.fake, judged.c)
+            _, real = D.logits_and_features(judged.augment(judged.x), judged.real_c)
+        _, fake = D.logits_and_features(judged.augment(judged.fake), judged.c)
         return self.weight * penalties.feature_matching(real, fake)
+
+
+def learned_weight(layer: nn.Module) -> Tensor:
+    """The weight that learns, before spectral norm divides it: reading that one would be a power iteration."""
+    made: Any = getattr(layer, "parametrizations", None)
+    weight: Any = made.weight.original if made is not None and "weight" in made else layer.weight
+    return weight
 
 
 def checked_decay(decay: float) -> float:

@@ -28,7 +28,7 @@ def save_network(folder: Path, network: nn.Module, config: Mapping[str, Any]) ->
 def generator_folder(path: Path) -> Path:
     """The folder of G's weights, in a run folder or as it is. Raises `UserError` where there is none."""
     if not path.exists():
-        raise UserError(f"there is no run at {path}: gannet train makes one")
+        raise UserError(f"there is no run and no generator at {path}: gannet train makes one")
     if (path / "config.json").exists():
         return path
     if not (path / "generator").exists():

@@ -1,4 +1,4 @@
-"""R3GAN (Huang et al. 2024, "The GAN is dead; long live the GAN! A modern baseline GAN"), from the paper.
+"""R3GAN (Huang et al. 2024, "The GAN is dead; long live the GAN! A modern GAN baseline"), from the paper.
 
 Both networks are stages of residual blocks, one stage a resolution from 4x4 upward, without any
 normalisation. Between stages the image is resampled bilinearly, and where the width changes a 1x1

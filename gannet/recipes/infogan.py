@@ -4,12 +4,12 @@ from gannet.config import Checkpoints, Data, Optim, Recipe, Samples, Train, part
 
 
 def infogan_mnist() -> Recipe:
-    """A category of ten and two continuous codes on MNIST; Adam with 1e-3 for G and Q, 2e-4 for D (appendix C).
+    """A category of ten and two continuous codes on MNIST; Adam with 1e-3 for G, 2e-4 for D (appendix C).
 
     z has 62 values beside the two continuous codes, as in table 1; the networks are DCGAN's at 32x32, in
     place of the table's two convolutions and two dense layers at 28x28. Batches, beta1, the weight of the
-    continuous codes and the length are ours. The paper reports that the category names the digit with
-    5% errors.
+    continuous codes and the length are ours, and so is that Q learns with D, at its rate. The paper reports that
+    the category names the digit with 5% errors.
     """
     return Recipe(
         name="infogan-mnist",

@@ -20,6 +20,7 @@ from gannet.games.turn import Game, Pieces
 from gannet.losses import OBJECTIVES, PENALTIES
 from gannet.networks import DISCRIMINATORS, GENERATORS
 from gannet.parts import Table, settings_of
+from gannet.training.adam import Adam
 from gannet.training.batch_norm import synchronise
 from gannet.training.ema import EMA
 from gannet.training.engine import Engine, reseed
@@ -183,7 +184,7 @@ def optimizer(settings: Optim, parameters: list[nn.Parameter], engine: Engine) -
         made: torch.optim.Optimizer = torch.optim.RMSprop(parameters, settings.lr, settings.betas[1], settings.eps)
     else:
         fused = engine.device.type != "mps"  # there the fused kernel steps whatever found_inf says
-        made = torch.optim.Adam(parameters, settings.lr, settings.betas, settings.eps, fused=fused)
+        made = Adam(parameters, settings.lr, settings.betas, settings.eps, fused=fused)
     for group in made.param_groups:
         group["initial_lr"] = settings.lr  # what a divergence halves; a schedule moves `lr`
     return made

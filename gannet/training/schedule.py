@@ -78,7 +78,7 @@ def schedules_of(recipe: Recipe) -> dict[str, tuple[float, Schedule]]:
         if text == NONE:
             continue
         if name not in known:
-            raise UserError(f"schedules: there is no setting '{name}' that can move{nearest(name, known)}")
+            raise UserError(f"schedules: there is no setting '{name}' that can move{missing(name, known)}")
         try:
             schedule = Schedule.parse(text)
         except ValueError as error:
@@ -92,6 +92,17 @@ def schedules_of(recipe: Recipe) -> dict[str, tuple[float, Schedule]]:
         check_end(name, known[name], schedule)
         found[name] = (known[name], schedule)
     return found
+
+
+def missing(name: str, known: Mapping[str, float]) -> str:
+    """What to do about a name that is not among the settings that can move."""
+    place = name.rpartition(".")[0]
+    if place.startswith("penalties."):
+        return f": the recipe has no such penalty, or the penalty no such number; add it by --{name} VALUE"
+    if place == "augment":
+        of_this = ", ".join(other for other in known if other.startswith("augment.")) or "none"
+        return f"; of this augmentation there are: {of_this}; another is chosen by --augment.name"
+    return nearest(name, known)
 
 
 def movable(recipe: Recipe) -> dict[str, float]:
@@ -131,7 +142,7 @@ def in_kimg(recipe: Recipe, total_nimg: int, num_images: int) -> Recipe:
     images_per = {"%": total_nimg / 100, "epochs": num_images, "kimg": 1000.0}
     texts = {}
     for name, (_, schedule) in schedules_of(recipe).items():
-        begin, end = (moment * images_per[schedule.unit] / 1000 for moment in (schedule.begin, schedule.end))
+        begin, end = (round(moment * images_per[schedule.unit] / 1000, 6) for moment in (schedule.begin, schedule.end))
         texts[name] = str(replace(schedule, begin=begin, end=end, unit="kimg"))
     return replace(recipe, schedules=texts)
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from gannet.augment.base import Draw
-from gannet.augment.colour import apply_colour, basis, brightness, colour_matrices, contrast, hue, luma_flip, saturation
+from gannet.augment.colour import apply_colour, basis, brightness, colour_matrix, contrast, hue, luma_flip, saturation
 
 PARTS = basis(torch.device("cpu"), torch.float64)
 RED, GREY = [1.0, 0.0, 0.0], [0.3, 0.3, 0.3]
@@ -14,7 +14,7 @@ RED, GREY = [1.0, 0.0, 0.0], [0.3, 0.3, 0.3]
 def applied(matrix: Tensor, *colour: float) -> list[float]:
     """A pixel of a colour, through the matrix."""
     x = torch.tensor(colour, dtype=torch.float64).view(1, -1, 1, 1)
-    return apply_colour(x, matrix, matrix).flatten().tolist()
+    return apply_colour(x, matrix).flatten().tolist()
 
 
 def value(number: float) -> Tensor:
@@ -30,6 +30,7 @@ def test_each_change_by_hand() -> None:
     assert applied(luma_flip(PARTS, value(1.0)), *RED) == pytest.approx([1 / 3, -2 / 3, -2 / 3])
     assert applied(luma_flip(PARTS, value(1.0)), *GREY) == pytest.approx([-0.3, -0.3, -0.3])
     assert applied(luma_flip(PARTS, value(0.0)), *RED) == RED
+    assert applied(luma_flip(PARTS, value(1.0)), 0.3) == pytest.approx([-0.3])
     assert applied(saturation(PARTS, value(0.0)), *RED) == pytest.approx([1 / 3, 1 / 3, 1 / 3])
     assert applied(saturation(PARTS, value(2.0)), *RED) == pytest.approx([5 / 3, -1 / 3, -1 / 3])
 
@@ -51,18 +52,27 @@ def test_alpha_stays_and_colours_change_as_if_straight() -> None:
     def stored(colour: Tensor) -> Tensor:
         return torch.cat([alpha * (colour + 1) - 1, 2 * alpha - 1], 1)
 
-    matrix, grey = colour_matrices(Draw(straight, torch.tensor(1.0)))
-    expected = stored(apply_colour(straight, matrix, grey))
-    torch.testing.assert_close(apply_colour(stored(straight), matrix, grey), expected)
+    matrix = colour_matrix(Draw(straight, torch.tensor(1.0)))
+    expected = stored(apply_colour(straight, matrix))
+    torch.testing.assert_close(apply_colour(stored(straight), matrix), expected)
     assert (expected[0] == -1).all()
 
 
-def factors(matrices: Tensor, grey: Tensor) -> dict[str, Tensor]:
+def test_one_channel_changes_as_three_that_are_equal() -> None:
+    torch.manual_seed(0)
+    grey = torch.rand(50, 1, 4, 4).double() * 2 - 1
+    matrix = colour_matrix(Draw(grey, torch.tensor(1.0)))
+    three = apply_colour(grey.expand(-1, 3, -1, -1), matrix)
+    torch.testing.assert_close(apply_colour(grey, matrix).expand(-1, 3, -1, -1), three)
+
+
+def factors(matrices: Tensor) -> dict[str, Tensor]:
     """What each change did, told from the matrices: 0 where nothing."""
-    scale, linear = grey[:, 0, 0], matrices[:, :3, :3]
-    determinant = torch.linalg.det(linear)
+    linear = matrices[:, :3, :3]
+    of_greys, determinant = linear.sum(2).mean(1), torch.linalg.det(linear)
+    scale = of_greys.abs()
     return {
-        "brightness": grey[:, 0, 3] / scale,
+        "brightness": matrices[:, :3, 3].mean(1) / of_greys,
         "contrast": scale.log2(),
         "luma flip": (determinant < 0).double(),
         "hue": (linear - linear.mT).abs().amax((1, 2)),
@@ -73,8 +83,8 @@ def factors(matrices: Tensor, grey: Tensor) -> dict[str, Tensor]:
 @pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
 def test_each_change_happens_with_probability_p_and_the_spread_of_the_paper(p: float) -> None:
     torch.manual_seed(0)
-    matrices, grey = colour_matrices(Draw(torch.zeros(4000, 3, 1, 1, dtype=torch.float64), torch.tensor(p)))
-    found = factors(matrices, grey)
+    matrices = colour_matrix(Draw(torch.zeros(4000, 3, 1, 1, dtype=torch.float64), torch.tensor(p)))
+    found = factors(matrices)
     for name, amount in found.items():
         often = p / 2 if name == "luma flip" else p
         assert (amount.abs() > 1e-6).double().mean().item() == pytest.approx(often, abs=0.03 * math.ceil(p)), name

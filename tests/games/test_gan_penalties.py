@@ -136,10 +136,48 @@ def test_feature_matching_by_hand() -> None:
     fake = torch.tensor([[1.0, 0.5], [3.0, 0.5]], requires_grad=True)
     none = torch.empty(2, 0)
     penalty = PENALTIES.find("feature-matching")(weight=0.5)
-    term = penalty(Judged(Features(), nn.Identity(), real, none, fake, none, none))
+    term = penalty(Judged(Features(), nn.Identity(), real, none, fake, none, none, nn.Identity()))
     assert (penalty.player, term.item()) == ("G", 12.5)
     (gradient,) = torch.autograd.grad(term, fake)
     assert gradient.tolist() == [[3.0, -4.0]] * 2  # 0.5 * 2 * (3, -4) * 2 / 2
+
+
+class Sum(nn.Module):
+    """(1, 2) x for each sample of two values."""
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        return x[:, 0] + 2 * x[:, 1]
+
+
+def test_slopes_are_those_of_what_d_is_shown() -> None:
+    """D(3 x) of slope (3, 6): |.|^2 / 2 is 22.5."""
+    x, none = torch.tensor([[0.5, 1.0]]), torch.empty(1, 0)
+    judged = Judged(Sum(), nn.Identity(), x, none, x, none, none, lambda x: 3 * x)
+    for name in ("r1", "r2"):
+        assert PENALTIES.find(name)(gamma=2.0)(judged).tolist() == [45.0]
+
+
+def test_consistency_is_of_its_own_changes_alone() -> None:
+    """A flip and a shift leave images of one colour as they are, whatever the augmentation does to them."""
+
+    class Mean(nn.Module):
+        def forward(self, x: Tensor, c: Tensor) -> Tensor:
+            return x.mean((1, 2, 3))
+
+    x, none = torch.rand(4, 1, 1, 1).expand(4, 1, 8, 8), torch.empty(4, 0)
+    judged = Judged(Mean(), nn.Identity(), x, none, x, none, none, torch.rand_like)
+    assert PENALTIES.find("consistency")()(judged).max() < 1e-9
+
+
+def test_orthogonal_looks_at_the_weight_that_learns() -> None:
+    """Spectral norm would make it shorter, and take a power iteration each time it is read."""
+    torch.manual_seed(0)
+    layer = nn.Linear(3, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[3.0, 0.0, 4.0], [0.0, 1.0, 1.0]]))
+    none = torch.empty(1, 0)
+    judged = Judged(Sum(), nn.utils.parametrizations.spectral_norm(layer), none, none, none, none, none, nn.Identity())
+    assert PENALTIES.find("orthogonal")(weight=1.0)(judged).item() == pytest.approx(32.0)  # twice 4 squared
 
 
 def test_feature_matching_tells_d_the_labels_of_reals_and_of_fakes() -> None:

@@ -251,7 +251,7 @@ def test_a_discriminator_whose_config_lacks_something_is_one_line(run: Made, tmp
 
 
 def test_what_holds_no_generator_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no run at"):
+    with pytest.raises(UserError, match="there is no run"):
         load(tmp_path / "nothing")
     with pytest.raises(UserError, match="holds no generator yet"):
         load(tmp_path)

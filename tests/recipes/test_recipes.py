@@ -179,7 +179,14 @@ PAPERS: dict[str, dict[str, Any]] = {
     "r3gan-cifar10": {**RELATIVISTIC, "batch": 512},
     "r3gan-ffhq64": {**RELATIVISTIC, "batch": 256},
     "r3gan-imagenet64": {**RELATIVISTIC, "batch": 4096},
-    "stylegan2-ada": {"objective": "non-saturating", "batch": 32, "d_steps": 1, "optim": (0.04 / 18, 0.04 / 17)},
+    "stylegan2-ada": {
+        "objective": "non-saturating",
+        "batch": 64,
+        "d_steps": 1,
+        "optim": (0.04 / 18, 0.04 / 17),
+        "penalties": {"r1": {"gamma": 1.0, "every": 16}, "path-length": {"weight": 1.0, "decay": 0.99, "every": 8}},
+        "half_life_kimg": 20.0,
+    },
 }
 
 
@@ -195,6 +202,8 @@ def test_a_recipe_is_what_its_paper_says(name: str) -> None:
     assert (whole.optim["G"].lr, whole.optim["D"].lr) == pytest.approx(facts["optim"])
     if "betas" in facts:
         assert whole.optim["G"].betas == whole.optim["D"].betas == facts["betas"]
+    assert whole.penalties == facts.get("penalties", whole.penalties)
+    assert whole.ema.half_life_kimg == facts.get("half_life_kimg", whole.ema.half_life_kimg)
     if whole.objective.name == "wasserstein":
         assert (whole.optim["D"].clip == 0.01) != (
             whole.penalties == {"gradient-penalty": {"weight": 10.0, "every": 1}}

@@ -159,7 +159,7 @@ def test_killed_before_its_first_checkpoint_it_does_not_go_on_from_nothing(
 @pytest.mark.parametrize(
     ("init", "says"),
     [
-        ("nowhere", "there is no run at nowhere"),
+        ("nowhere", "there is no run and no generator at nowhere"),
         ("pictures", "pictures holds no generator yet"),
         ("hf://owner", "hf://owner names no repository: write hf://OWNER/NAME"),
         ("hf://owner/name/more", "names no repository"),

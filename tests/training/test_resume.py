@@ -123,7 +123,7 @@ def test_a_run_without_a_checkpoint_starts_anew_and_ends_the_same(run: Path) -> 
 
 
 def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no run at"):
+    with pytest.raises(UserError, match="there is no run"):
         api.resume(tmp_path / "nothing")
 
 
