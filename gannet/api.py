@@ -66,9 +66,11 @@ def train(
     with launched() as ranks:
         if not ranks.first:
             return follow(ranks, allow_code)
-        with counted("looking at the images") as progress:
-            begin = start(_text(data), _text(recipe), short.get("device") or "auto", progress)
         values = {**spelled_out(short), **(settings or {})}
+        of_data = {name: value for name, value in values.items() if name.partition(".")[0] == "data"}
+        asked = overridden(find_recipe(_text(recipe) or "small"), of_data).data
+        with counted("looking at the images") as progress:
+            begin = start(_text(data), _text(recipe), short.get("device") or "auto", progress, asked)
         parts = {name.removesuffix(".name"): values.pop(name) for name in list(values) if name.endswith(".name")}
         chosen = overridden(with_parts(begin.recipe, parts, allow_code), values)
         plan, initial = starting_from(make_plan(begin, chosen, allow_code, ranks), _text(init), allow_code)

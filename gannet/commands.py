@@ -43,7 +43,7 @@ def train(argv: list[str]) -> int:
         if not ranks.first:
             return 0 if options.dry_run else status(sessions.follow(ranks, options.allow_code))
         with counted("looking at the images") as progress:
-            begin = plan.start(options.source, options.recipe, first.train.device, progress)
+            begin = plan.start(options.source, options.recipe, first.train.device, progress, first.data)
         _, recipe = train_options(begin.recipe, argv)
         made = plan.make_plan(begin, recipe, options.allow_code, ranks)
         made, initial = sessions.starting_from(made, options.init, options.allow_code)

@@ -38,15 +38,28 @@ class Data:
 
     source: str = ""
     """A folder, a zip, or the name of a data set; empty where a recipe leaves it to the user."""
+    kind: Literal["images", "pairs", "unpaired", "clips"] = "images"
+    """What one item is: an image; a pair of one that G is given and one that it should make of it; an image
+    of each of two sets; or some frames of a video."""
+    other: str = ""
+    """The second folder of pairs, matched by name, or of unpaired sets. Pairs without it are the halves of
+    images with both side by side."""
+    swap: bool = False
+    """G is given the right half or the second folder, in place of the left half or the first."""
+    frames: int = 16
+    """Frames of a clip."""
+    stride: int = 1
+    """From one frame of a clip to the next, in frames of the video."""
     resolution: int = 64
     """Width and height in pixels that every image is brought to."""
     channels: Literal[0, 1, 3, 4] = 0
     """1 grey, 3 RGB, 4 RGB with alpha; 0 takes what the data has."""
     labels: bool = False
     """Class folders become labels and the game conditional."""
-    fit: Literal["crop", "pad", "stretch"] = "crop"
+    fit: Literal["crop", "pad", "stretch", "tiles"] = "crop"
     """How an image that is not square becomes so: centre crop, black bars, or stretched. `pad` also
-    leaves images smaller than the resolution at their size."""
+    leaves images smaller than the resolution at their size. `tiles` cuts each image, at its own size, into
+    as many squares of the resolution as it holds."""
     filter: Literal["bicubic", "nearest"] = "bicubic"
     """How pixels are resized (always antialiased when reducing); nearest for pixel art."""
     alpha: Literal["keep", "white", "black"] = "keep"
@@ -57,6 +70,8 @@ class Data:
     """Flip reals horizontally, each with probability 1/2."""
     jitter: float = 0.0
     """Change brightness and contrast of reals by up to this fraction."""
+    enlarge: float = 0.0
+    """Enlarge reals by this fraction and cut them back to their size at a random place."""
     replacement: bool = False
     """Draw images at random with replacement, instead of each once an epoch."""
     held_out: float = 0.0
@@ -71,6 +86,11 @@ class Data:
     cache: str = ""
     """Folder of the decoded images; empty for the user's cache folder, `off` to decode into memory
     and write nothing."""
+
+    @property
+    def num_frames(self) -> int:
+        """Images that make one item."""
+        return {"pairs": 2, "clips": self.frames}.get(self.kind, 1)
 
 
 @dataclass(frozen=True)
@@ -233,11 +253,16 @@ def check(recipe: Recipe) -> None:
     to_when(recipe.samples.when, units)
     to_when(recipe.checkpoints.when, units)
     low, high = recipe.data.range
+    whole = recipe.data.kind in ("images", "unpaired")
     micro = recipe.train.micro_batch
     rules = [
         ("data.resolution", recipe.data.resolution, 4 <= recipe.data.resolution <= 4096, "from 4 to 4096"),
         ("data.range", recipe.data.range, 0 <= low < high <= 100, "two percentiles, the lower first"),
         ("data.jitter", recipe.data.jitter, 0 <= recipe.data.jitter < 1, "from 0 to below 1"),
+        ("data.enlarge", recipe.data.enlarge, 0 <= recipe.data.enlarge <= 1, "from 0 to 1"),
+        ("data.frames", recipe.data.frames, recipe.data.frames >= 1, "at least 1"),
+        ("data.stride", recipe.data.stride, recipe.data.stride >= 1, "at least 1"),
+        ("data.fit", recipe.data.fit, whole or recipe.data.fit != "tiles", "crop, pad or stretch for pairs and clips"),
         ("data.held_out", recipe.data.held_out, 0 <= recipe.data.held_out < 1, "from 0 to below 1"),
         ("data.max_unreadable", recipe.data.max_unreadable, 0 <= recipe.data.max_unreadable <= 1, "from 0 to 1"),
         ("train.batch", recipe.train.batch, recipe.train.batch >= 1, "at least 1"),

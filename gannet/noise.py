@@ -22,6 +22,7 @@ class Stream(IntEnum):
     ORDER = 3
     REALS = 4
     STANDING = 5
+    CROP = 6
 
 
 def philox(seed: int, stream: Stream, counter: int = 0) -> np.random.Philox:

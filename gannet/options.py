@@ -41,6 +41,8 @@ class Train:
     source: Annotated[str | None, tyro.conf.Positional, arg(metavar="DATA")] = None
     """A folder, a zip, Parquet or tar shards, or a name: shapes (the default), shapes-labelled, mnist,
     fashion-mnist, cifar10, hf://OWNER/NAME."""
+    other: Annotated[str | None, tyro.conf.Positional, arg(metavar="OTHER")] = None
+    """The second folder, for recipes such as pix2pix and cyclegan."""
     recipe: str | None = None
     """A recipe by name, a TOML file, or a run folder; without it one is picked for the data."""
     run: Path | None = None
@@ -82,8 +84,10 @@ def train_options(recipe: Recipe, argv: Sequence[str]) -> tuple[Train, Recipe]:
     budgets = {
         name: getattr(options, name) for name in ("kimg", "epochs", "minutes") if getattr(options, name) is not None
     }
-    private = {"data.private": True} if options.private else {}
-    return options, overridden(recipe, {**budget(budgets), **private, **schedules})
+    said = {"data.private": True} if options.private else {}
+    if options.other is not None:
+        said["data.other"] = options.other
+    return options, overridden(recipe, {**budget(budgets), **said, **schedules})
 
 
 def budget(asked: Mapping[str, float]) -> dict[str, str]:

@@ -25,6 +25,10 @@ class Table:
             names = [name for name, _ in rows]
             raise ValueError(f"a {kind} stands twice in its table: {sorted({n for n in names if names.count(n) > 1})}")
 
+    def __or__(self, other: "Table") -> "Table":
+        """The rows of both."""
+        return Table(self.kind, *self.rows.items(), *other.rows.items())
+
     def find(self, name: str, allow_code: bool = False) -> Callable[..., Any]:
         """The part called `name`; a name like `module:callable` only where `allow_code`.
 

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from gannet import __version__
-from gannet.config import CONVERTER, Recipe, amount, changed, number, read_recipe
+from gannet.config import CONVERTER, Data, Recipe, amount, changed, number, read_recipe
 from gannet.data import SOURCES
 from gannet.data.cache import OFF, cache_bytes, cache_folder
-from gannet.data.dataset import Dataset, check_unreadable, prepare
+from gannet.data.dataset import Dataset, check_unreadable, how_opened, opened, prepare
 from gannet.data.scan import Scan, left_out, scan
-from gannet.data.sources import Source, open_source, shown
+from gannet.data.sources import Source, shown
 from gannet.errors import UserError
 from gannet.files import size_of
 from gannet.recipes import recipe as named_recipe
@@ -31,6 +31,7 @@ from gannet.training.ranks import ALONE, Ranks
 from gannet.training.schedule import in_kimg
 
 SHORT_RUN = 200  # iterations
+ITEMS = {"pairs": "pairs", "clips": "clips"}
 
 Progress = Callable[[int, int], None]
 
@@ -43,6 +44,15 @@ class Start:
     source: Source
     scan: Scan
     why: list[str]
+    data: Data
+    """The settings that the source was opened with."""
+
+    def again(self, data: Data) -> "Start":
+        """The same, opened with other settings, where they would open something else."""
+        if how_opened(data) == how_opened(self.data):
+            return self
+        source = opened(data, cache_folder())
+        return dataclasses.replace(self, source=source, scan=scan(source), data=data)
 
 
 @dataclass(frozen=True)
@@ -119,10 +129,17 @@ def machine_facts(engine: Engine) -> dict[str, Any]:
     }
 
 
-def start(data: str | None, recipe: str | None, device: str = "auto", progress: Progress | None = None) -> Start:
+def start(
+    data: str | None,
+    recipe: str | None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    asked: Data | None = None,
+) -> Start:
     """Opens the data and finds the recipe: by name, from a file, or picked for the data.
 
-    Raises `UserError` when there is no such data or recipe.
+    `asked` are the settings of the data as the user has them; without, those of the recipe. Raises `UserError`
+    when there is no such data or recipe.
     """
     named = find_recipe(recipe) if recipe else None
     if data == "":
@@ -132,7 +149,8 @@ def start(data: str | None, recipe: str | None, device: str = "auto", progress: 
         raise UserError(
             f"the recipe '{recipe}' has no data of its own: name yours, as in gannet train FOLDER --recipe {recipe}"
         )
-    source = open_source(source_name, cache_folder())
+    how = dataclasses.replace(asked or (named.data if named else Data()), source=source_name)
+    source = opened(how, cache_folder())
     found = scan(source, progress)
     if found.num == len(found.unreadable):
         name, reason = found.unreadable[0]
@@ -140,7 +158,7 @@ def start(data: str | None, recipe: str | None, device: str = "auto", progress: 
             f"none of the {found.num} files in {shown(source_name)} can be read; the first, {name}: {reason}"
         )
     choice = Choice(named, []) if named else pick(facts_of(found, source_name, device))
-    return Start(changed(choice.recipe, "data", source=source_name), source, found, choice.why)
+    return Start(changed(choice.recipe, "data", source=source_name), source, found, choice.why, how)
 
 
 def find_recipe(name: str) -> Recipe:
@@ -168,7 +186,13 @@ def moved(recipe: Recipe, before: Path, after: Path) -> Recipe:
 
     source = recipe.data.source
     is_pattern = "://" not in source and any(sign in source for sign in "*?[{")
-    return changed(recipe, "data", source=relative(source, is_pattern), group_by=relative(recipe.data.group_by))
+    return changed(
+        recipe,
+        "data",
+        source=relative(source, is_pattern),
+        other=relative(recipe.data.other),
+        group_by=relative(recipe.data.group_by),
+    )
 
 
 def facts_of(found: Scan, source_name: str, device: str = "auto") -> Facts:
@@ -189,6 +213,7 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False, ranks: Ran
     `recipe` is that of `begin` with the user's settings. Raises `UserError` for what cannot be.
     """
     recipe = completed(recipe, allow_code)
+    begin = begin.again(recipe.data)
     found = begin.scan
     if recipe.data.labels and len(found.classes) < 2:
         loose = f", since {begin.source.loose:,} images lie beside them" if begin.source.loose else ""
@@ -258,9 +283,10 @@ def random_dataset(recipe: Recipe, channels: int, classes: tuple[str, ...]) -> D
     """Images of noise in the shape of the data, to measure with before anything is decoded."""
     num, size = 2 * recipe.train.batch, recipe.data.resolution
     random = np.random.Generator(np.random.Philox(0))
-    images = random.integers(0, 256, (num, channels, size, size), np.uint8)
+    images = random.integers(0, 256, (num, channels * recipe.data.num_frames, size, size), np.uint8)
     labels = np.arange(num) % max(len(classes), 1)
-    return Dataset(images, labels, classes, [], images[:0], "", [], Path())
+    one = Dataset(images, labels, classes, [], images[:0], "", [], Path())
+    return dataclasses.replace(one, other=one) if recipe.data.kind == "unpaired" else one
 
 
 def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g: tuple[str, ...]) -> list[str]:
@@ -271,7 +297,14 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
     if found.width[0] != found.width[2] or found.height[0] != found.height[2]:
         size = f"{found.width[0]}x{found.height[0]} to {found.width[2]}x{found.height[2]}"
     classes = f", {len(found.classes)} classes" if found.classes else ""
-    lines = [f"data    {recipe.data.source}: {plan.num_images:,} images, {size}, {kind}{classes}"]
+    other = f" and {recipe.data.other}" if recipe.data.other else ""
+    items = ITEMS.get(recipe.data.kind, "images")
+    lines = [f"data    {recipe.data.source}{other}: {plan.num_images:,} {items}, {size}, {kind}{classes}"]
+    if plan.source.other:
+        lines.append(f"        unpaired: G is given the {len(plan.source.other):,} images of {plan.source.other.name}")
+    if alone := plan.source.unmatched:
+        more = ", ..." if len(alone) > 3 else ""
+        lines.append(f"        {len(alone):,} without a partner are left out: {', '.join(alone[:3])}{more}")
     if found.unreadable:
         lines.append(
             f"        {len(found.unreadable)} files cannot be read and are left out, such as {found.unreadable[0][0]}"
@@ -310,7 +343,7 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
     if iterations < SHORT_RUN:
         lines.append(f"        {iterations:.0f} iterations show little but noise: pictures come after a thousand or so")
     run = 3 * 4 * 2 * sum(parameters.values()) + 4 * sum(parameters.values())
-    cache = cache_bytes(plan.num_images, recipe.data.resolution, plan.channels)
+    cache = cache_bytes(plan.num_images, recipe.data.resolution, plan.channels * recipe.data.num_frames)
     memory = size_of(peak_memory(plan.engine.device))
     kept = "in memory" if recipe.data.cache == OFF else "on disk"
     images = f"{size_of(cache)} {kept} for the images"

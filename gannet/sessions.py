@@ -19,8 +19,7 @@ from PIL import Image
 
 from gannet.config import Recipe, amount, changed, from_toml, overridden, read_recipe, to_toml
 from gannet.data.cache import OFF, cache_folder
-from gannet.data.dataset import Dataset, prepare
-from gannet.data.sources import open_source
+from gannet.data.dataset import Dataset, opened, prepare
 from gannet.display import counted, display_for
 from gannet.errors import UserError
 from gannet.files import remove_parts, write_text
@@ -122,7 +121,7 @@ def train_plan(
     if kept.data.private:
         where = dataset.cache or "memory"
         print(f"private: no real image, name or path goes into the run; decoded images lie in {where}")
-        kept = changed(kept, "data", source="", group_by="")
+        kept = changed(kept, "data", source="", other="", group_by="")
     write_text(path / "recipe.toml", to_toml(kept, facts))
     with alone_in(path):
         session = begun(plan.recipe, facts, dataset, plan.engine, path, plan.total_nimg, allow_code, initial=initial)
@@ -222,7 +221,7 @@ def resume_first(
 def same_data(recipe: Recipe, facts: Mapping[str, Any], ranks: Ranks) -> Dataset:
     """The images that a run was trained on. Raises `UserError` where they are others."""
     with counted("decoding") if ranks.first else nullcontext() as progress:
-        dataset = prepare(open_source(recipe.data.source, cache_folder()), recipe.data, facts["channels"], progress)
+        dataset = prepare(opened(recipe.data, cache_folder()), recipe.data, facts["channels"], progress)
     if dataset.fingerprint != facts["data_fingerprint"]:
         raise UserError(
             f"the images in {recipe.data.source} are not those that the run was trained on: name those with --data"
@@ -316,7 +315,7 @@ def report(run: Run, finished: bool) -> None:
             how = f"torchrun as before, and -m gannet -- resume {quote(run.path)}"
         print(f"stopped at {at}, all saved; go on with: {how}")
         return
-    if run.shows_reals:
+    if run.gallery.shows_reals:
         print(f"pictures  {samples / 'real_and_generated.png'} (real left, generated right)")
     print(f"evolution {samples / 'evolution.webp'}")
     print(f"curves    {run.path / 'curves.png'}")

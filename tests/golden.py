@@ -35,11 +35,17 @@ SHRUNK = {
         {"G.z_dim": 6, "G.w_dim": 6, "G.mapping_layers": 2, "G.channel_base": 64, "G.channel_max": 8},
         {"D.mapping_layers": 2, "D.channel_base": 64, "D.channel_max": 8},
     ),
+    "dvdgan": ({"G.z_dim": 6, "G.width": 2, "G.embedding_dim": 3}, {"D.width": 2}),
     "fastgan": ({"G.z_dim": 6, "G.width": 2, "G.embedding_dim": 2, "data.resolution": 32}, {"D.width": 2}),
     "r3gan": (
         {"G.widths": [8, 8, 6], "G.group_size": 4, "G.z_dim": 6, "G.embedding_dim": 2, "G.blocks": 1},
         {"D.widths": [8, 8, 6], "D.group_size": 4, "D.blocks": 1},
     ),
+    "unet": ({"G.width": 4, "G.max_width": 8}, {}),
+    "resnet-blocks": ({"G.width": 2, "G.blocks": 1}, {}),
+    "srresnet": ({"G.width": 4, "G.blocks": 1}, {}),
+    "rrdb": ({"G.width": 4, "G.blocks": 1, "G.growth": 2}, {}),
+    "patchgan": ({}, {"D.width": 4, "D.patch": 16}),
 }
 
 
@@ -75,7 +81,7 @@ def losses(name: str) -> dict[str, list[float]]:
     for _ in range(STEPS):
         iterate(t)
         lines.append(t.means.flush())
-    sampler = [p.detach().double().square().mean().sqrt().item() for p in t.sampler.parameters()]
+    sampler = [p.detach().double().square().mean().sqrt().item() for p in t.samplers["G"].parameters()]
     rating = "D(x)" if "D(x)" in lines[0] else "logit real"
     return {**{key: [line[key] for line in lines] for key in ("loss D", "loss G", rating)}, "sampler": sampler}
 

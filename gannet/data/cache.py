@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def entry_key(source: Source, settings: Data, channels: int, groups: Sequence[st
 
 
 def read_entry(folder: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """Images `[N, C, R, R]` and index of an entry, or None where it is missing or damaged."""
+    """Images `[N, frames * C, R, R]` and index of an entry, or None where it is missing or damaged."""
     try:
         index = json.loads((folder / INDEX).read_text("utf-8"))
         images = np.load(folder / IMAGES, mmap_mode="r")
@@ -98,15 +98,14 @@ def write_entry(
             remove_stale(folder.parent)
             # What is held out is moved behind the rest, for which both files stand side by side.
             copies = len(source) * (2 if settings.held_out else 1) - num_noted(folder)
-            size = cache_bytes(copies, settings.resolution, channels)
+            size = cache_bytes(copies, settings.resolution, channels * source.num_frames)
             check_space(
                 folder,
                 size,
                 "the decoded images",
                 "choose another folder with --data.cache or a smaller --data.resolution",
             )
-            shape = len(source), channels, settings.resolution, settings.resolution
-            with closing(SlotsOnDisk(folder, shape)) as slots:
+            with closing(SlotsOnDisk(folder, _shape(source, settings, channels))) as slots:
                 images, index = _build(slots, source, settings, groups, progress)
             write_text(folder / INDEX, json.dumps(index))
             for name in (SLOTS, DIGESTS, LEVELS):
@@ -123,8 +122,11 @@ def decode_in_memory(
     source: Source, settings: Data, channels: int, groups: Sequence[str] | None, progress: Progress | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """What `write_entry` gives, with nothing written. Raises `UserError` likewise, and where memory is short."""
-    shape = len(source), channels, settings.resolution, settings.resolution
-    return _build(Slots(shape), source, settings, groups, progress)
+    return _build(Slots(_shape(source, settings, channels)), source, settings, groups, progress)
+
+
+def _shape(source: Source, settings: Data, channels: int) -> tuple[int, ...]:
+    return len(source), channels * source.num_frames, settings.resolution, settings.resolution
 
 
 @contextlib.contextmanager
@@ -184,11 +186,16 @@ def _decode(slots: Slots, source: Source, settings: Data, progress: Progress | N
     filled = len(source) - len(todo)
     wide: list[int] = []
 
-    def decode(i: int, image: Image.Image) -> None:
-        if is_wide(image) and slots.levels is None:
-            wide.append(i)
-        else:
-            slots.put(i, to_array(image, settings, slots.shape[1], slots.levels))
+    channels = slots.shape[1] // source.num_frames
+
+    def decode(i: int, images: Iterable[Image.Image]) -> None:
+        frames = []
+        for image in images:
+            if is_wide(image) and slots.levels is None:
+                wide.append(i)
+                return
+            frames.append(to_array(image, settings, channels, slots.levels))
+        slots.put(i, np.concatenate(frames))
 
     def show(done: int, _: int) -> None:
         if progress:

@@ -3,23 +3,30 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from gannet.config import Data
 from gannet.data.cache import OFF, decode_in_memory, entry_key, images_folder, read_entry, write_entry
+from gannet.data.clips import Clips, open_videos
+from gannet.data.cut import Tiles
 from gannet.data.held_out import groups
 from gannet.data.names import Names
+from gannet.data.pairs import Halves, Matched
 from gannet.data.pool import Progress
-from gannet.data.sources import Source
+from gannet.data.sources import Source, open_source, shown
 from gannet.errors import UserError
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images of one size with their labels; those held out are apart."""
+    """Images of one size with their labels; those held out are apart.
+
+    Of a pair the image that G is given comes first along the channels, and then its target; of a clip one
+    frame after another: `[N, num_frames * C, R, R]`.
+    """
 
     images: np.ndarray
     """uint8 `[N, C, R, R]`, premultiplied where C is 4: the images to train on. Memory-mapped, unless
@@ -38,6 +45,48 @@ class Dataset:
     """Name and reason of each file that was left out."""
     cache: Path | None
     """Folder of the decoded images; None where they are in memory only."""
+    other: "Dataset | None" = None
+    """The set that G is given images of, where it is unpaired with this one; its fingerprint is in this one's."""
+
+
+def opened(settings: Data, cache: Path) -> Source:
+    """The items that the settings name: images, pairs, clips, or two unpaired sets, one as `other` of the other.
+
+    Downloads go to `cache`. Raises `UserError` where something is not there, and for a second folder that is
+    missing or one too many.
+    """
+    if settings.other and settings.kind in ("images", "clips"):
+        raise UserError(
+            f"data.other is {shown(settings.other)}, and {settings.kind} are taken from one folder: leave it out, or "
+            "add --data.kind pairs or unpaired"
+        )
+    if settings.kind == "clips":
+        return Clips(open_videos(settings.source, cache), settings.frames, settings.stride)
+    first = open_source(settings.source, cache)
+    if settings.kind == "pairs" and not settings.other:
+        return Halves(first, settings.swap)
+    if settings.kind == "pairs":
+        return Matched(first, open_source(settings.other, cache), settings.swap)
+    first = _cut(first, settings)
+    if settings.kind == "images":
+        return first
+    if not settings.other:
+        raise UserError("data.kind is unpaired, which takes two folders: name the second one with --data.other")
+    given, seen = first, _cut(open_source(settings.other, cache), settings)
+    if settings.swap:
+        given, seen = seen, given
+    seen.other = given
+    return seen
+
+
+def how_opened(settings: Data) -> tuple[object, ...]:
+    """All that `opened` looks at."""
+    side = settings.resolution if settings.fit == "tiles" else 0
+    return settings.source, settings.kind, settings.other, settings.swap, settings.frames, settings.stride, side
+
+
+def _cut(source: Source, settings: Data) -> Source:
+    return Tiles(source, settings.resolution) if settings.fit == "tiles" else source
 
 
 def prepare(source: Source, settings: Data, channels: int, progress: Progress | None = None) -> Dataset:
@@ -52,7 +101,9 @@ def prepare(source: Source, settings: Data, channels: int, progress: Progress | 
         raise UserError(
             f"data.labels is on, but {source.name} has no classes: put each class's images into a folder of its own"
         )
-    units = groups(source.names, settings.group_by) if settings.held_out else None
+    units = None
+    if settings.held_out:
+        units = groups(source.origins or source.names, settings.group_by) or (source.origins and list(source.origins))
     if settings.cache == OFF:
         folder = None
         images, index = decode_in_memory(source, settings, channels, units, progress)
@@ -70,7 +121,7 @@ def prepare(source: Source, settings: Data, channels: int, progress: Progress | 
     if settings.labels and len(classes) < 2:
         raise UserError(f"{source.name} has images of one class only, {classes[0]}: add --data.no-labels")
     facts = [index["content"], num, found.tolist(), classes]
-    return Dataset(
+    whole = Dataset(
         images=images[:num],
         labels=labels,
         classes=classes,
@@ -80,6 +131,11 @@ def prepare(source: Source, settings: Data, channels: int, progress: Progress | 
         unreadable=unreadable,
         cache=folder,
     )
+    if source.other is None:
+        return whole
+    other = prepare(source.other, replace(settings, labels=False), channels, progress)
+    both = hashlib.sha256(f"{whole.fingerprint} {other.fingerprint}".encode()).hexdigest()
+    return replace(whole, other=other, fingerprint=both, unreadable=whole.unreadable + other.unreadable)
 
 
 def check_unreadable(unreadable: list[tuple[str, str]], num: int, limit: float) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from gannet.config import Data
 from gannet.data.decode import is_wide, to_array
 from gannet.data.levels import levels
 from gannet.data.pool import Progress, each
-from gannet.data.scan import Header, Look, Scan, evenly, header, left_out, look, pixels, summary
+from gannet.data.scan import Header, Look, Scan, evenly, header, left_out, look, pixels, seen, summary, together
 from gannet.data.sources import Source, shown
 from gannet.errors import UserError
 from gannet.images import grid, premultiply
@@ -27,6 +27,7 @@ NEAR_LIMIT = 30_000  # images compared with each other; the work grows with the 
 SMALL_SET = 500
 NAMED = 5  # folders that a note names
 REASONS = 3  # that are told where no image can be read
+STRIP = 4  # images of an item that the contact sheet shows side by side
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,19 @@ class _Seen:
 
 def inspect(source: Source, progress: Progress | None = None) -> Inspection:
     """Decodes every image and compares all with each other. Raises `UserError` when none can be read."""
-    found, failed = each(source, range(len(source)), lambda _, image: _see(image), progress)
-    seen = {i: s for i, s in enumerate(found) if s is not None}
-    if not seen:
+    found, failed = each(source, range(len(source)), lambda _, images: _see_all(images), progress)
+    known = {i: s for i, s in enumerate(found) if s is not None}
+    if not known:
         raise _none_readable(source, failed)
     headers = [None if s is None else s.header for s in found]
-    facts = summary(source, headers, [s.look for s in seen.values()], failed)
+    facts = summary(source, headers, [s.look for s in known.values()], failed)
     same: dict[bytes, list[int]] = {}
-    for i, s in seen.items():
+    for i, s in known.items():
         same.setdefault(s.digest, []).append(i)
     exact = [group for group in same.values() if len(group) > 1]
     single = [group[0] for group in same.values()]
     compared = evenly(single, NEAR_LIMIT)
-    near = _near(compared, np.array([seen[i].thumbnail for i in compared]).reshape(-1, SIDE, SIDE, 3))
+    near = _near(compared, np.array([known[i].thumbnail for i in compared]).reshape(-1, SIDE, SIDE, 3))
     counts = facts.classes.values()
     imbalance = max(counts, default=1) / min(counts, default=1)
     notes = list(_notes(source, facts, exact, near, imbalance))
@@ -95,9 +96,9 @@ def _none_readable(source: Source, failed: dict[int, str]) -> UserError:
 
 
 def contact_sheet(source: Source, num: int = 64) -> Image.Image:
-    """Up to `num` images in a grid, evenly spaced over the classes, at their own size up to 128 pixels.
+    """Up to `num` items in a grid, evenly spaced over the classes, at their own size up to 128 pixels.
 
-    Raises `UserError` when none of them can be read.
+    Of an item of several images up to four stand side by side. Raises `UserError` when none of them can be read.
     """
     members = [np.flatnonzero(source.labels == k).tolist() for k in range(max(1, len(source.classes)))]
     share = -(-num // len(members))
@@ -110,14 +111,32 @@ def contact_sheet(source: Source, num: int = 64) -> Image.Image:
     wide = [i for i, head, _ in known if head.wide]
     scale = levels(source, wide, (0, 100)) if wide else None
     settings = Data(resolution=side, fit="pad")
-    tiles, _ = each(source, [i for i, *_ in known], lambda _, image: to_array(image, settings, channels, scale))
+
+    def in_a_row(images: Iterable[Image.Image]) -> np.ndarray:
+        return np.concatenate([to_array(image, settings, channels, scale) for image in images], axis=2)
+
+    tiles, _ = each(source, [i for i, *_ in known], lambda _, images: in_a_row(_strip(source, images)))
     return grid(np.stack([tile for tile in tiles if tile is not None]))
 
 
 def _known(source: Source, indices: Sequence[int]) -> list[tuple[int, Header, int]]:
-    """Number, header and channels of each image that can be read."""
-    heads, _ = each(source, indices, lambda _, image: (header(image), look(pixels(image)).channels))
-    return [(i, *head) for i, head in zip(indices, heads, strict=True) if head is not None]
+    """Number, header and channels of each item that can be read."""
+    heads, _ = each(source, indices, lambda _, images: together(map(seen, _strip(source, images))))
+    return [(i, head[0], head[1].channels) for i, head in zip(indices, heads, strict=True) if head is not None]
+
+
+def _strip(source: Source, images: Iterable[Image.Image]) -> Iterator[Image.Image]:
+    """Some of the images of an item, evenly spaced."""
+    chosen = evenly(range(source.num_frames), STRIP)
+    return (image for number, image in enumerate(images) if number in chosen)
+
+
+def _see_all(images: Iterable[Image.Image]) -> _Seen:
+    """An item of several images as one: their mean is compared."""
+    found = [_see(image) for image in images]
+    head, look = together([(s.header, s.look) for s in found])
+    digest = hashlib.sha256(b"".join(s.digest for s in found)).digest()
+    return _Seen(head, look, digest, np.mean([s.thumbnail for s in found], axis=0).astype(np.uint8))
 
 
 def _see(image: Image.Image) -> _Seen:

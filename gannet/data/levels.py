@@ -1,12 +1,12 @@
 """The one range by which all greys of more than 8 bits in a set become 0 to 255."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from PIL import Image
 
-from gannet.data.decode import upright, wide_values
+from gannet.data.decode import is_wide, upright, wide_values
 from gannet.data.pool import Progress, each
 from gannet.data.sources import Source
 
@@ -21,8 +21,8 @@ def levels(
     Exact for values of 16 bits; others are counted in 65,536 equal steps from the lowest to the
     highest. None when no image can be read.
     """
-    spans, _ = each(source, indices, lambda _, image: _span(wide_values(upright(image))), progress)
-    known = [span for span in spans if span is not None]
+    spans, _ = each(source, indices, lambda _, images: [_span(values) for values in _wide(images)], progress)
+    known = [span for item in spans for span in item or ()]
     if not known:
         return None
     low, high = min(s[0] for s in known), max(s[1] for s in known)
@@ -35,15 +35,21 @@ def levels(
     counts = np.zeros(BINS, np.int64)
     lock = threading.Lock()
 
-    def count(_: int, image: Image.Image) -> None:
-        bins = np.rint((wide_values(upright(image)) - low) / step).astype(np.int64)
-        found = np.bincount(bins.ravel(), minlength=BINS)
-        with lock:
-            np.add(counts, found, out=counts)
+    def count(_: int, images: Iterable[Image.Image]) -> None:
+        for values in _wide(images):
+            bins = np.rint((values - low) / step).astype(np.int64)
+            found = np.bincount(bins.ravel(), minlength=BINS)
+            with lock:
+                np.add(counts, found, out=counts)
 
     each(source, indices, count)
     first, last = (low + step * _percentile(counts, p) for p in percentiles)
     return first, last
+
+
+def _wide(images: Iterable[Image.Image]) -> Iterator[np.ndarray]:
+    """The values of those images that are wide."""
+    return (wide_values(upright(image)) for image in images if is_wide(image))
 
 
 def _span(values: np.ndarray) -> tuple[float, float, bool]:

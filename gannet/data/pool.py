@@ -2,8 +2,9 @@
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
@@ -19,12 +20,12 @@ CHUNK = 32
 def each(
     source: Source,
     indices: Sequence[int],
-    work: Callable[[int, Image.Image], Result],
+    work: Callable[[int, Iterator[Image.Image]], Result],
     progress: Progress | None = None,
 ) -> tuple[list[Result | None], dict[int, str]]:
-    """Calls `work(i, image)` for every index, with the image opened and its pixels not yet read.
+    """Calls `work(i, images)` for every index, with the images of the item, each opened and its pixels not yet read.
 
-    Returns the results in the order of `indices`, None where an image cannot be read, and for each
+    Returns the results in the order of `indices`, None where an item cannot be read, and for each
     of these its index and the reason. `progress` gets the numbers done and in all.
     """
     failed: dict[int, str] = {}
@@ -33,8 +34,8 @@ def each(
         results: list[Result | None] = []
         for i in part:
             try:
-                with source.open(i) as image:
-                    results.append(work(i, image))
+                with closing(source.frames(i)) as images:
+                    results.append(work(i, images))
             except UserError:
                 raise
             except Exception as error:  # Pillow's plugins raise nearly anything for a bad file

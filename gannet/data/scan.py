@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -67,13 +67,20 @@ class Scan:
 
 
 def scan(source: Source, progress: Progress | None = None) -> Scan:
-    """Reads all headers, and the pixels of up to 256 images that are evenly spaced in the set."""
-    headers, failed = each(source, range(len(source)), lambda _, image: header(image), progress)
+    """Reads all headers, and the pixels of up to 256 items that are evenly spaced in the set.
+
+    Of an item of several images that is the header of the first. Of two unpaired sets it tells the one that D
+    sees, with as many channels as either has.
+    """
+    headers, failed = each(source, range(len(source)), lambda _, images: header(next(images)), progress)
     readable = [i for i in range(len(source)) if headers[i] is not None]
     areas = [h.size[0] * h.size[1] for h in headers if h is not None]
     num = min(SAMPLE, max(16, int(SAMPLE_PIXELS / np.median(areas)))) if areas else 0
-    looks, worse = each(source, evenly(readable, num), lambda _, image: look(pixels(image)))
-    return summary(source, headers, looks, failed | worse)
+    looks, worse = each(source, evenly(readable, num), lambda _, images: together(map(seen, images))[1])
+    found = summary(source, headers, looks, failed | worse)
+    if source.other is None:
+        return found
+    return replace(found, channels=max(found.channels, scan(source.other, progress).channels))
 
 
 def summary(
@@ -81,7 +88,7 @@ def summary(
 ) -> Scan:
     """The `Scan` of a source from what was found in its images."""
     heads = [h for h in headers if h is not None]
-    seen = [look for look in looks if look is not None]
+    known = [look for look in looks if look is not None]
     sizes = np.array([h.size for h in heads] or [(0, 0)])
     counts = np.bincount(np.delete(source.labels, list(failed)), minlength=len(source.classes))
     small = np.median(sizes.max(1)) <= ART_SIDE
@@ -92,10 +99,10 @@ def summary(
         width=_spread(sizes[:, 0]),
         height=_spread(sizes[:, 1]),
         classes={name: int(n) for name, n in zip(source.classes, counts, strict=False) if n},
-        channels=max((look.channels for look in seen), default=3),
+        channels=max((look.channels for look in known), default=3),
         wide=any(h.wide for h in heads),
-        pixel_art=bool(seen and small and np.mean([look.art for look in seen]) >= NEARLY_ALL),
-        dark_border=bool(seen and np.mean([look.dark_border for look in seen]) >= NEARLY_ALL),
+        pixel_art=bool(known and small and np.mean([look.art for look in known]) >= NEARLY_ALL),
+        dark_border=bool(known and np.mean([look.dark_border for look in known]) >= NEARLY_ALL),
         unreadable=[(shown(source.names[i]), why) for i, why in sorted(failed.items())],
         ignored=source.ignored,
     )
@@ -136,6 +143,19 @@ def pixels(image: Image.Image) -> np.ndarray:
 def look(array: np.ndarray) -> Look:
     """What `pixels` tell."""
     return Look(1 if array.ndim == 2 else array.shape[2], _is_art(array), _has_dark_border(array))
+
+
+def seen(image: Image.Image) -> tuple[Header, Look]:
+    """What an image that was just opened is like."""
+    return header(image), look(pixels(image))
+
+
+def together(found: Iterable[tuple[Header, Look]]) -> tuple[Header, Look]:
+    """What an item of several images is like: the header of the first, and what any of them needs."""
+    headers, looks = zip(*found, strict=True)
+    art, dark = all(look.art for look in looks), all(look.dark_border for look in looks)
+    wide = any(head.wide for head in headers)
+    return replace(headers[0], wide=wide), Look(max(look.channels for look in looks), art, dark)
 
 
 def _has_dark_border(array: np.ndarray) -> bool:

@@ -8,7 +8,8 @@ import threading
 import unicodedata
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO
@@ -34,6 +35,8 @@ BAD_ZIP = (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, EOFErro
 INVISIBLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories of control, surrogate, line and paragraph
 DIRECTION = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
+Wanted = Callable[[str], bool]
+
 
 class Source(ABC):
     """Images by number, opened one at a time from any thread."""
@@ -52,6 +55,14 @@ class Source(ABC):
     """Folders without a single image, beside those that hold all images or are classes."""
     loose: int = 0
     """Images beside what would be class folders, for which there are no classes."""
+    num_frames: int = 1
+    """Images that make one item: two of a pair, the frames of a clip."""
+    origins: Sequence[str] | None = None
+    """Name of the file that each item was cut from, where one file gives several."""
+    other: "Source | None" = None
+    """The set that G is given images of, where it is unpaired with this one."""
+    unmatched: tuple[str, ...] = ()
+    """Images that were left out for want of a partner, as `shown`."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -60,12 +71,39 @@ class Source(ABC):
     def open(self, i: int) -> Image.Image:
         """Image `i` with its header read. Raises whatever a bad file makes Pillow raise."""
 
+    def frames(self, i: int) -> Generator[Image.Image, None, None]:
+        """The `num_frames` images that make item `i`, each as `open` gives it and only until the next is asked for."""
+        with self.open(i) as image:
+            yield image
+
     @abstractmethod
     def key(self, i: int) -> str:
         """Text that changes when image `i` may have changed."""
 
 
-class _Files(Source):
+class Several(Source):
+    """Items of several images each."""
+
+    @abstractmethod
+    def frames(self, i: int) -> Generator[Image.Image, None, None]:
+        """The images of item `i`, in order."""
+
+    def open(self, i: int) -> Image.Image:
+        """The first image of item `i`."""
+        return first_of(self.frames(i))
+
+
+class Files(Source):
+    """Files of a folder or a zip, by their relative names."""
+
+    @abstractmethod
+    def file(self, i: int) -> Path | BinaryIO:
+        """Where the bytes of file `i` are. Raises `ValueError` for a file that is empty or too large."""
+
+    def open(self, i: int) -> Image.Image:
+        """The image, whose file stays open until it is loaded or closed."""
+        return open_image(self.file(i), Path(self.names[i]).suffix)
+
     def _set_names(self, names: list[str], folders: Iterable[str]) -> None:
         self.names = Names(names)
         self.classes, self.labels, depth = class_folders(names)
@@ -77,10 +115,11 @@ class _Files(Source):
         self.empty = tuple(shown(folder.rpartition("/")[2]) for folder in sorted(empty, key=natural))
 
 
-class Folder(_Files):
+class Folder(Files):
     """All images in a folder and below it."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, wanted: Wanted | None = None):
+        wanted = wanted or is_image
         self.path = path
         self._real = os.path.realpath(path)
         self.name = shown(os.path.basename(os.path.abspath(path))) or "data"
@@ -89,7 +128,7 @@ class Folder(_Files):
         others: list[str] = []
         closed: list[str] = []
         for name in _walk(path, folders, closed):
-            (names if is_image(name) else others).append(name)
+            (names if wanted(name) else others).append(name)
         if closed:
             raise UserError(
                 f"{len(closed):,} of {len(folders) + 1:,} folders in {shown(path)} cannot be read, "
@@ -100,12 +139,12 @@ class Folder(_Files):
             raise _no_images(path, others)
         self._set_names(sorted(names, key=natural), folders)
 
-    def open(self, i: int) -> Image.Image:
-        """The image, whose file stays open until it is loaded or closed."""
+    def file(self, i: int) -> Path:
+        """The path of the file."""
         path = self.path / self.names[i]
         if not path.stat().st_size:
             raise ValueError("the file is empty")
-        return open_image(path, path.suffix)
+        return path
 
     def key(self, i: int) -> str:
         """Path, size and time of the file."""
@@ -117,10 +156,11 @@ class Folder(_Files):
         return f"{path}|{status.st_size}|{status.st_mtime_ns}"
 
 
-class Zip(_Files):
+class Zip(Files):
     """All images in a zip, read from it without unpacking."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, wanted: Wanted | None = None):
+        wanted = wanted or is_image
         self.path = path
         self.name = shown(path.stem)
         try:
@@ -131,10 +171,10 @@ class Zip(_Files):
         members = {_tidy(info.filename): info for info in self._zip.infolist()}
         members = {name: info for name, info in members.items() if name and not any(map(is_hidden, name.split("/")))}
         files = [name for name, info in members.items() if not info.is_dir()]
-        names = sorted(filter(is_image, files), key=natural)
+        names = sorted(filter(wanted, files), key=natural)
         self.ignored = len(files) - len(names)
         if not names:
-            raise _no_images(path, [name for name in files if not is_image(name)])
+            raise _no_images(path, [name for name in files if not wanted(name)])
         self._members = [members[name] for name in names]
         if locked := sum(info.flag_bits & 1 for info in self._members):
             raise UserError(
@@ -143,15 +183,14 @@ class Zip(_Files):
             )
         self._set_names(names, [name for name, info in members.items() if info.is_dir()])
 
-    def open(self, i: int) -> Image.Image:
-        """The image, its compressed bytes in memory."""
+    def file(self, i: int) -> BinaryIO:
+        """The bytes of the file, in memory."""
         info = self._members[i]
         if not 0 < info.file_size <= MAX_BYTES:
             raise ValueError("the file is larger than 512 MiB" if info.file_size else "the file is empty")
         # As many bytes as the zip says and no more, whatever they unpack to.
         with self._lock, self._zip.open(info) as file:
-            data = file.read(info.file_size)
-        return open_image(io.BytesIO(data), Path(self.names[i]).suffix)
+            return io.BytesIO(file.read(info.file_size))
 
     def key(self, i: int) -> str:
         """Name, checksum and size of the file."""
@@ -159,11 +198,12 @@ class Zip(_Files):
         return f"{self.names[i]}|{info.CRC:08x}|{info.file_size}"
 
 
-def open_source(name: str, cache: Path) -> Source:
+def open_source(name: str, cache: Path, wanted: Wanted | None = None) -> Source:
     """The images that `name` stands for: a data set, an address, shards, else a folder, else a zip.
 
-    Downloads go to `cache`. A folder that has the name of a data set is meant by `./name`. Raises
-    `UserError` when there is no such thing, or no image in it.
+    Downloads go to `cache`. A folder that has the name of a data set is meant by `./name`. `wanted` says
+    which files of a folder or zip are meant, by their names; images where it is None. Raises `UserError` when
+    there is no such thing, or no image in it.
     """
     if name in SOURCES.rows:
         return SOURCES.find(name)(cache)
@@ -179,9 +219,9 @@ def open_source(name: str, cache: Path) -> Source:
         return shards.open_shards(name, files, cache)
     path = Path(os.path.expanduser(name))
     if os.path.isdir(path):
-        return Folder(path)
+        return Folder(path, wanted)
     if os.path.isfile(path):
-        return _open_file(path)
+        return _open_file(path, wanted)
     raise _missing(name, path)
 
 
@@ -260,6 +300,14 @@ def _tidy(name: str) -> str:
     return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
 
 
+def first_of(images: Generator[Image.Image, None, None]) -> Image.Image:
+    """The first of some images, loaded, since its file is closed with the rest."""
+    with closing(images):
+        first = next(images)
+        first.load()
+        return first
+
+
 def open_image(file: Path | BinaryIO, extension: str) -> Image.Image:
     if extension.lower() in DICOM:
         return DicomFile(file)
@@ -274,7 +322,7 @@ def _no_images(path: Path, others: list[str]) -> UserError:
     return UserError(f"there are no images in {shown(path)} ({found}): {advice}")
 
 
-def _open_file(path: Path) -> Source:
+def _open_file(path: Path, wanted: Wanted | None) -> Source:
     name = shown(path)
     try:
         with path.open("rb") as file:
@@ -282,7 +330,7 @@ def _open_file(path: Path) -> Source:
     except OSError as error:
         raise UserError(f"cannot read {name}: {error.strerror or error}") from error
     if packed:
-        return Zip(path)
+        return Zip(path, wanted)
     if path.suffix.lower() == ".zip":
         raise UserError(f"{name} is no zip, or one cut off: copy it again, or unpack it and give the folder")
     if path.suffix.lower() in ARCHIVES:

@@ -27,7 +27,12 @@ class GAN:
     (Sinha et al. 2020, section 3): of each share of the batch, where it is cut into shares.
     """
 
+    kinds: ClassVar[tuple[str, ...]] = ("images", "clips")
+    built: ClassVar[Mapping[str, str]] = {"G": "G", "D": "D"}
     labels_for_d: ClassVar[bool] = True
+    pictures_for_d: ClassVar[int] = 1
+    translates: ClassVar[bool] = False
+    """Whether G makes images of images."""
 
     @classmethod
     def classes(cls, found: tuple[str, ...], settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -48,7 +53,8 @@ class GAN:
         if not 0 < top_k <= 1:
             raise UserError(f"game.top_k is {top_k}, and must be above 0 and at most 1: a fraction of the fakes")
         self.G, self.D, self.objective = pieces.networks["G"], pieces.networks["D"], pieces.objective
-        self.penalties, self.augment = pieces.penalties, pieces.augment
+        check_g(self.G, self.translates)
+        self.penalties, self.augment, self.channels = pieces.penalties, pieces.augment, pieces.channels
         if self.augment.steered and self.objective.boundary is None:
             raise UserError(
                 "this augmentation follows how sure D is of reals, which the logits of this objective do not say: set"
@@ -117,6 +123,10 @@ class GAN:
         judged = self.judged(batch, fake, noise, None, logits)
         return Loss({"adversarial": losses, **self.of_every_step("G", judged)}, self.seen("fake", logits, " after"))
 
+    def show(self, networks: Mapping[str, nn.Module], batch: Batch) -> Mapping[str, Tensor]:
+        """Samples alone."""
+        return {"sample": networks["G"](batch.z, batch.c)}
+
     def adjust(self, average_: Callable[[Sequence[Tensor]], None], num_images: int) -> None:
         """After an iteration: steers the augmentation, and makes what is remembered of batches the ranks' mean."""
         remembered = [buffer for penalty in self.penalties.values() for buffer in penalty.buffers()]
@@ -130,13 +140,18 @@ class GAN:
 
     def logits(self, x: Tensor, c: Tensor) -> Tensor:
         """What D says of x as it sees it."""
-        return in_full(self.D(self.augment(x), c))
+        return in_full(self.D(self.augmented(x), c))
 
     def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """What D says of x as it sees it, and the features that it says it from, in one forward."""
         D: Any = self.D
-        logits, features = D.logits_and_features(self.augment(x), c)
+        logits, features = D.logits_and_features(self.augmented(x), c)
         return in_full(logits), features
+
+    def augmented(self, x: Tensor) -> Tensor:
+        """x as D sees it; pictures that D sees as one are changed alike."""
+        channels = self.channels or x.shape[1]
+        return self.augment(x, (channels,) * (x.shape[1] // channels))
 
     def seen_reals(self, logits: Tensor) -> dict[str, Tensor]:
         """`seen` for reals, and what the augmentation is steered by."""
@@ -155,6 +170,13 @@ class GAN:
             is_real = logits > self.objective.boundary
             found[f"accuracy {kind}"] = (is_real if kind == "real" else ~is_real).float()
         return found
+
+
+def check_g(G: nn.Module, translates: bool) -> None:
+    """Raises `UserError` for a G that makes images of something else than the game gives it."""
+    if translates != hasattr(G, "multiple"):
+        what, names = ("images", "unet, resnet-blocks or srresnet") if translates else ("noise", "dcgan")
+        raise UserError(f"this game's G makes images of {what}, and this one does not: set --G.name {names}")
 
 
 def in_full(values: Tensor) -> Tensor:

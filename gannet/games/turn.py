@@ -22,14 +22,28 @@ class Noise(Protocol):
 
 
 class Batch(Noise, Protocol):
-    """Noise, and as many reals x `[N, C, R, R]` in [-1, 1] that have the labels c."""
+    """Noise, as many reals x `[N, C, R, R]` in [-1, 1] that have the labels c, and images a that G is given.
+
+    a is of width 0, `[N, 0, R, R]`, where the data has nothing to give.
+    """
 
     @property
     def x(self) -> Tensor: ...
 
+    @property
+    def a(self) -> Tensor: ...
+
 
 class Draw(Protocol):
-    """Where a game takes its batches from: each call is a fresh one."""
+    """Where a game takes its batches from: each call is a fresh one.
+
+    Of the `batch` samples of an iteration these are `size`, from number `offset` on: with several ranks
+    or micro-batches each has its own.
+    """
+
+    batch: int
+    offset: int
+    size: int
 
     def __call__(self) -> Batch: ...
 
@@ -79,10 +93,11 @@ class Fakes:
 
 @dataclass(frozen=True)
 class Now:
-    """The iteration that is played, and into how many micro-batches it is cut."""
+    """The iteration that is played, into how many micro-batches it is cut, and the reals that D saw before it."""
 
     iteration: int
     num_micro: int = 1
+    cur_nimg: int = 0
 
     def fakes(self, make: Callable[[], Tensor], shared: bool = True) -> Fakes:
         """Images for D's turn; with `shared`, for G's turn as well."""
@@ -104,11 +119,14 @@ class Objective(Protocol):
 
 
 class Augment(Protocol):
-    """What D sees of an image `[N, C, H, W]` in [-1, 1], and who is told how sure D is of reals."""
+    """What D sees of images `[N, C, H, W]` in [-1, 1], and who is told how sure D is of reals.
+
+    `parts` are the channels of pictures that share one draw, where x holds several.
+    """
 
     steered: bool
 
-    def __call__(self, x: Tensor) -> Tensor: ...
+    def __call__(self, x: Tensor, parts: Sequence[int] = ()) -> Tensor: ...
 
     def update(self, sign_mean: Tensor, num_images: int) -> None: ...
 
@@ -120,7 +138,7 @@ class AsItIs:
 
     steered = False
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, parts: Sequence[int] = ()) -> Tensor:
         return x
 
     def update(self, sign_mean: Tensor, num_images: int) -> None: ...
@@ -139,6 +157,10 @@ class Pieces:
     augment: Augment = field(default_factory=AsItIs)
     num_classes: int = 0
     """Width of every c."""
+    channels: int = 0
+    """Of one picture, where what D sees holds several; 0 where it holds one."""
+    shape: Sequence[int] = ()
+    """Of what G makes of one sample: `(channels, R, R)`."""
 
 
 def num_features(D: nn.Module) -> int:
@@ -155,11 +177,20 @@ def batch_means(networks: Iterable[nn.Module]) -> list[tuple[nn.Module, str]]:
     return [(module, name) for module in modules for name in getattr(module, "batch_means", ())]
 
 
+REAL = ("input", "target")  # what is shown and was not made by a network
+
+
 class Game(Protocol):
     """The rules: players by name, each with the networks it moves, and the turns of an iteration."""
 
+    kinds: tuple[str, ...]
+    """What items the data may have, as in `data.kind`."""
+    built: Mapping[str, str]
+    """The networks that are built for the game, by name, each from the part `G` or `D` of the recipe."""
     labels_for_d: bool
     """Whether D is built for labels; without, it is built for none and looks at no c."""
+    pictures_for_d: int
+    """How many images D sees as one, beside each other along the channels."""
     players: Mapping[str, list[nn.Module]]
     networks: Mapping[str, nn.Module]
     """The game's own beside G and D, such as a class head, by name; each learns with one of the players."""
@@ -173,6 +204,14 @@ class Game(Protocol):
         ...
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]: ...
+
+    def show(self, networks: Mapping[str, nn.Module], batch: Batch) -> Mapping[str, Tensor]:
+        """What a grid shows of each sample, by name, from left to right: images `[N, ..., R, R]` in [-1, 1].
+
+        `networks` are those that were built from the part G, as they sample. What is real, and not made by
+        them, is named in `REAL`.
+        """
+        ...
 
     def adjust(self, average_: Callable[[Sequence[Tensor]], None], num_images: int) -> None:
         """Called after each iteration; `average_` makes tensors their mean over the ranks, in place."""

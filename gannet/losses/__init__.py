@@ -23,4 +23,5 @@ PENALTIES = Table(
     ("path-length", "gannet.losses.regularisers:PathLength"),
     ("orthogonal", "gannet.losses.regularisers:Orthogonal"),
     ("feature-matching", "gannet.losses.regularisers:FeatureMatching"),
+    ("content", "gannet.losses.content:Content"),
 )

@@ -99,6 +99,12 @@ class SameBatchNorm(nn.Module):
         return self.norm(x)
 
 
+def norm_layers(norm: str, features: int) -> list[nn.Module]:
+    """Batch norm, or instance norm without scale and shift (Ulyanov et al. 2016), in a list; of other names none."""
+    kinds: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
+    return [kinds[norm](features)] if norm in kinds else []
+
+
 class Residual(nn.Module):
     """x + what its layers make of it, in the same shape (He et al. 2016)."""
 

@@ -155,23 +155,26 @@ class Discriminator(Rating):
 
 
 class UpBlock(nn.Module):
-    """x `[N, before, H, W]` and a condition to `[N, after, 2H, 2W]`: norm, ReLU, twice the size, 3x3; norm,
-    ReLU, 3x3; beside it, x itself through 1x1 and twice the size.
+    """x `[N, before, H, W]` and a condition to `[N, after, 2H, 2W]` (or H, W without `double`): norm, ReLU, twice
+    the size, 3x3; norm, ReLU, 3x3; beside it, x itself through 1x1 where its shape changes, and twice the size.
 
     `norm_of` makes norms, which are called with x and the condition.
     """
 
-    def __init__(self, before: int, after: int, norm_of: Callable[[int], nn.Module]):
+    def __init__(self, before: int, after: int, norm_of: Callable[[int], nn.Module], double: bool = True):
         super().__init__()
+        self.doubles = double
         self.norm1, self.norm2 = norm_of(before), norm_of(after)
         self.conv1 = nn.Conv2d(before, after, 3, 1, 1)
         self.conv2 = nn.Conv2d(after, after, 3, 1, 1)
-        self.skip = nn.Conv2d(before, after, 1)
+        self.skip = nn.Conv2d(before, after, 1) if double or before != after else nn.Identity()
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        h = self.conv1(doubled(relu(self.norm1(x, condition))))
+        h = relu(self.norm1(x, condition))
+        h = self.conv1(doubled(h) if self.doubles else h)
         h = self.conv2(relu(self.norm2(h, condition)))
-        return h + doubled(self.skip(x))  # copying pixels and 1x1 commute, and this order is the cheaper one
+        x = self.skip(x)  # copying pixels and 1x1 commute, and this order is the cheaper one
+        return h + (doubled(x) if self.doubles else x)
 
 
 class DownBlock(nn.Module):

@@ -26,6 +26,8 @@ RECIPES = Table(
     ("infogan-mnist", "gannet.recipes.infogan:infogan_mnist"),
     ("fastgan-fewshot", "gannet.recipes.fastgan:fastgan_fewshot"),
     ("biggan-cifar10", "gannet.recipes.sngan:biggan_cifar10"),
+    ("pix2pix", "gannet.recipes.translation:pix2pix"),
+    ("cyclegan", "gannet.recipes.translation:cyclegan"),
     ("stylegan2-ada", "gannet.recipes.stylegan2:stylegan2_ada"),
     ("r3gan-cifar10", "gannet.recipes.r3gan:r3gan_cifar10"),
     ("r3gan-ffhq64", "gannet.recipes.r3gan:r3gan_ffhq64"),

@@ -18,7 +18,7 @@ from gannet.errors import UserError, nearest
 from gannet.games import GAMES
 from gannet.games.turn import Game, Pieces
 from gannet.losses import OBJECTIVES, PENALTIES
-from gannet.networks import DISCRIMINATORS, GENERATORS
+from gannet.networks import DISCRIMINATORS, GENERATORS, TRANSLATORS
 from gannet.parts import Table, settings_of
 from gannet.training.adam import Adam
 from gannet.training.batch_norm import synchronise
@@ -29,7 +29,7 @@ from gannet.training.loop import Training
 from gannet.training.schedule import at_the_end
 
 PARTS: Mapping[str, Table] = {
-    "G": GENERATORS,
+    "G": GENERATORS | TRANSLATORS,
     "D": DISCRIMINATORS,
     "game": GAMES,
     "objective": OBJECTIVES,
@@ -90,14 +90,21 @@ def game_of(recipe: Recipe, allow_code: bool) -> type[Game]:
 
 
 def build_networks(recipe: Recipe, channels: int, num_classes: int, allow_code: bool = False) -> dict[str, nn.Module]:
-    """G and D, initialised from the recipe's seed, on the CPU."""
-    labels_for_d = game_of(recipe, allow_code).labels_for_d
+    """The networks of the game by name, initialised from the recipe's seed, on the CPU.
+
+    `channels` are those of one image; clips have as many for each frame.
+    """
+    game = game_of(recipe, allow_code)
+    depth = channels * (recipe.data.num_frames if recipe.data.kind == "clips" else 1)
     networks = {}
-    for number, (field, width) in enumerate({"G": num_classes, "D": num_classes * labels_for_d}.items()):
+    for number, (name, field) in enumerate(game.built.items()):
         part = getattr(recipe, field)
+        own = (depth, num_classes)
+        if field == "D":
+            own = depth * game.pictures_for_d, num_classes * game.labels_for_d
         reseed(recipe.seed, -2, number)
         build = PARTS[field].find(part.name, allow_code)
-        networks[field] = build(recipe.data.resolution, channels, width, **part.settings)
+        networks[name] = build(recipe.data.resolution, *own, **part.settings)
     return networks
 
 
@@ -108,6 +115,16 @@ def check_batch_norm(recipe: Recipe, networks: Mapping[str, nn.Module]) -> None:
     if size == 1 and normed:
         raise UserError(
             "batch norm needs more than one image at once: set --batch (or --train.micro-batch) to 2 or more"
+        )
+
+
+def check_kind(recipe: Recipe, allow_code: bool) -> None:
+    """Raises `UserError` where the game is not for such data."""
+    kinds = game_of(recipe, allow_code).kinds
+    if recipe.data.kind not in kinds:
+        raise UserError(
+            f"the game '{recipe.game.name}' plays with {' or '.join(kinds)}, and data.kind is '{recipe.data.kind}': set"
+            f" --data.kind {kinds[0]}"
         )
 
 
@@ -137,12 +154,14 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
     if len(dataset.images) == 0:
         raise UserError("there is no image to train on: all are held out or unreadable")
     check_shares(recipe, engine.ranks.num)
+    check_kind(recipe, allow_code)
     dataset = with_classes(dataset, classes_of(recipe, dataset.classes, allow_code))
-    num_classes = len(dataset.classes)
-    networks = build_networks(recipe, dataset.images.shape[1], num_classes, allow_code)
+    num_classes, channels = len(dataset.classes), dataset.images.shape[1] // recipe.data.num_frames
+    networks = build_networks(recipe, channels, num_classes, allow_code)
     networks = {name: engine.place(network).train() for name, network in networks.items()}
     objective, penalties, augment = build_parts(recipe, engine, allow_code)
-    pieces = Pieces(networks, objective, penalties, augment, num_classes)
+    shape = channels, recipe.data.resolution, recipe.data.resolution
+    pieces = Pieces(networks, objective, penalties, augment, num_classes, channels, shape)
     make_game, ended = GAMES.find(recipe.game.name, allow_code), at_the_end(recipe)
     try:  # a part refuses what a schedule would make of it
         build_parts(ended, engine, allow_code)
@@ -154,7 +173,7 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
     networks = networks | {name: engine.place(network).train() for name, network in game.networks.items()}
     check_batch_norm(recipe, networks)
     if recipe.train.freeze_d:
-        x = torch.zeros(2, *dataset.images.shape[1:], device=engine.device)
+        x = torch.zeros(2, *dataset.images.shape[1:], device=engine.device)  # also of pairs
         freeze_first(networks["D"], recipe.train.freeze_d, x, x.new_zeros(2, num_classes * game.labels_for_d))
     if set(recipe.optim) != set(game.players):
         have, want = ", ".join(recipe.optim), ", ".join(game.players)
@@ -163,7 +182,8 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
         player: optimizer(settings, learning(game.players[player]), engine) for player, settings in recipe.optim.items()
     }
     half_life, grows = recipe.ema.half_life_kimg, "ema.half_life_kimg" in recipe.schedules
-    ema = EMA(networks["G"], half_life, recipe.ema.warm_up) if half_life or grows else None
+    averaged = {name: networks[name] for name, field in game.built.items() if field == "G"}
+    ema = EMA(averaged, half_life, recipe.ema.warm_up) if half_life or grows else None
     for network in networks.values():
         synchronise(network, engine.ranks)
     loader = Loader(dataset, recipe.data, recipe.seed, typing.cast(int, networks["G"].z_dim), engine.device)

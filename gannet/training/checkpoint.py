@@ -25,7 +25,7 @@ def state_of(t: Training) -> dict[str, Any]:
     return {
         "networks": {name: network.state_dict() for name, network in t.networks.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in t.optimizers.items()},
-        "ema": t.ema.network.state_dict() if t.ema else None,
+        "ema": {name: network.state_dict() for name, network in t.ema.networks.items()} if t.ema else None,
         "means": {"sums": sums, "counts": t.means.counts},
         "counters": {name: getattr(t, name) for name in t.COUNTERS},
     }
@@ -37,8 +37,8 @@ def restore(t: Training, state: dict[str, Any]) -> None:
         network.load_state_dict(state["networks"][name])
     for name, optimizer in t.optimizers.items():
         optimizer.load_state_dict(state["optimizers"][name])
-    if t.ema:
-        t.ema.network.load_state_dict(state["ema"])
+    for name, network in t.ema.networks.items() if t.ema else ():
+        network.load_state_dict(state["ema"][name])
     restore_means(t, state["means"]["sums"], state["means"]["counts"])
     for name in t.COUNTERS:
         setattr(t, name, state["counters"][name])

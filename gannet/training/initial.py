@@ -136,7 +136,7 @@ def start_from(t: Training, tensors: bytes) -> None:
         }
         t.networks[network].load_state_dict(own, strict=False)
         if t.ema and network == "G":
-            t.ema.network.load_state_dict(own, strict=False)
+            t.ema.networks[network].load_state_dict(own, strict=False)
 
 
 def downloaded(address: str, cache: Path) -> Path:

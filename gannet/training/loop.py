@@ -65,9 +65,10 @@ class Training:
         return max(part for part in range(1, most + 1) if own % part == 0)
 
     @property
-    def sampler(self) -> nn.Module:
-        """The generator that samples: the average where the recipe has one, else G itself."""
-        return self.ema.network if self.ema else self.networks["G"]
+    def samplers(self) -> dict[str, nn.Module]:
+        """The networks from the part G that make images, by name: their averages where the recipe has them."""
+        names = [name for name, field in self.game.built.items() if field == "G"]
+        return self.ema.networks if self.ema else {name: self.networks[name] for name in names}
 
 
 def iterate(t: Training) -> None:
@@ -77,7 +78,7 @@ def iterate(t: Training) -> None:
     """
     size = t.micro
     shares = t.engine.ranks.shares(t.recipe.train.batch // size)
-    now = Now(t.iteration, len(shares))
+    now = Now(t.iteration, len(shares), t.cur_nimg)
     draws = [draw_of(t, share, size) for share in shares]
     before = [b.clone() for b in t.buffers]
     finite: list[Tensor] = []

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from gannet.data.batch import Batch
 from gannet.files import write_with
 from gannet.images import grid, png, to_uint8
 
@@ -19,19 +21,27 @@ MAX_POINTS = 1000
 
 
 @torch.no_grad()
-def generate(G: nn.Module, z: Tensor, c: Tensor, mode: str, batch: int = 64) -> np.ndarray:
-    """uint8 images `[N, C, H, W]`; G is left in the mode and with the buffers that it had.
+def generate(
+    networks: Collection[nn.Module], show: Callable[[Batch], Mapping[str, Tensor]], batch: Batch, mode: str, most: int = 64
+) -> dict[str, np.ndarray]:
+    """What a game shows of a batch, uint8 `[N, k * C, H, W]` by name.
 
-    In `train` mode all of z is one batch, since batch norm then sees its companions.
+    The networks are left in the mode and with the buffers that they had. In `train` mode the whole batch is
+    shown at once, since batch norm then sees its companions; else `most` samples.
     """
-    was_training, buffers = G.training, [b.clone() for b in G.buffers()]
-    G.train(mode == "train")
-    size = len(z) if mode == "train" else batch
-    parts = zip(z.split(size), c.split(size), strict=True)
-    images = np.concatenate([to_uint8(G(z_part, c_part)) for z_part, c_part in parts])
-    for buffer, value in zip(G.buffers(), buffers, strict=True):
+    modes = [network.training for network in networks]
+    buffers = [buffer for network in networks for buffer in network.buffers()]
+    before = [buffer.clone() for buffer in buffers]
+    for network in networks:
+        network.train(mode == "train")
+    size = len(batch.z) if mode == "train" else most
+    parts = [each.split(size) for each in (batch.z, batch.c, batch.x, batch.a)]
+    found = [show(Batch(*part)) for part in zip(*parts, strict=True)]
+    images = {name: np.concatenate([to_uint8(part[name]) for part in found]) for name in found[0]}
+    for buffer, value in zip(buffers, before, strict=True):
         buffer.copy_(value)
-    G.train(was_training)
+    for network, was_training in zip(networks, modes, strict=True):
+        network.train(was_training)
     return images
 
 

@@ -12,19 +12,19 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gannet import __version__
 from gannet.config import to_when
 from gannet.errors import DivergedError, UserError
 from gannet.files import told, write_with
-from gannet.images import MAX_COLUMNS, class_columns, grid, png, side_by_side
+from gannet.images import grid, png, side_by_side
 from gannet.networks.folder import save_network
-from gannet.noise import Stream
 from gannet.training.checkpoint import restore_newest, save_checkpoint
+from gannet.training.gallery import Gallery
+from gannet.training.initial import FOLDERS
 from gannet.training.engine import halved, kept_memory, out_of_memory
 from gannet.training.loop import Training, play
-from gannet.training.pictures import generate, read_stats, save_curves, save_evolution, save_grid
+from gannet.training.pictures import read_stats, save_curves, save_evolution, save_grid
 from gannet.training.rating import as_rater
 
 SECONDS_BETWEEN_CURVES = 300.0
@@ -38,7 +38,7 @@ class Snapshot:
     cur_nimg: int
     total_nimg: int
     grid: Path
-    sampler: torch.nn.Module
+    samplers: Mapping[str, torch.nn.Module]
 
 
 class Listener(Protocol):
@@ -75,11 +75,7 @@ class Run:
         }
         self.samples_when = to_when(recipe.samples.when, self.images_per)
         self.checkpoints_when = to_when(recipe.checkpoints.when, self.images_per)
-        self.shows_reals = not recipe.data.private
-        self.num_classes = len(dataset.classes)
-        per_row = self.num_classes if 1 < self.num_classes <= MAX_COLUMNS else 1
-        self.num_samples = -(-recipe.samples.num // per_row) * per_row
-        self.columns = class_columns(self.num_samples, self.num_classes)
+        self.gallery = Gallery(self.training)
 
     def play(self, stop: Callable[[], bool], agreed: Callable[[], None] = lambda: None) -> bool:
         """Trains to the end, or until `stop()`; saves all either way. True when it came to the end.
@@ -206,27 +202,33 @@ class Run:
         seconds = time.monotonic() - self.started
         extra = {"stats_bytes": length, "seconds": seconds, "total_nimg": self.total_nimg}
         save_checkpoint(self.path / "checkpoints", self.training, **extra)
-        rater = as_rater(self.training.networks["D"], self.training.loader, self.training.micro)
-        if not self.first:
-            return
-        save_network(self.path / "generator", self.training.sampler, self.describe("G"))
-        save_network(self.path / "discriminator", rater, self.describe("D"))
-        if time.monotonic() >= self.curves_at:
+        self.save_networks()
+        if self.first and time.monotonic() >= self.curves_at:
             self.draw_curves()
 
     def draw_curves(self) -> None:
         save_curves(read_stats(self.path / "stats.jsonl"), self.path / "curves.png")
         self.curves_at = time.monotonic() + SECONDS_BETWEEN_CURVES
 
+    def save_networks(self) -> None:
+        """Those that were built for the game: `generator/` and `discriminator/`, others with their name behind."""
+        t = self.training
+        for name, field in t.game.built.items():
+            of_a = t.loader.other if name != field and t.loader.other else t.loader
+            saved = t.samplers[name] if field == "G" else as_rater(t.networks[name], of_a, t.micro)
+            if self.first:
+                save_network(self.path / folder_of(name, field), saved, self.describe(field))
+
     def describe(self, name: str) -> dict[str, Any]:
         """config.json of a network's folder: all that is needed to build and use it."""
         t = self.training
         part = getattr(t.recipe, name)
         has_labels = name == "G" or t.game.labels_for_d
+        frames = t.recipe.data.num_frames if t.recipe.data.kind == "clips" else 1
         config = {
             "name": part.name,
             "resolution": t.recipe.data.resolution,
-            "channels": int(t.loader.dataset.images.shape[1]),
+            "channels": self.gallery.channels * frames * (1 if name == "G" else t.game.pictures_for_d),
             "classes": list(t.loader.dataset.classes) if has_labels else [],
             "settings": dict(part.settings),
             "kimg": t.cur_nimg / 1000,
@@ -234,16 +236,17 @@ class Run:
         }
         if name == "G":
             labels = t.loader.dataset.labels
-            shares = np.bincount(labels, minlength=self.num_classes) / len(labels) if self.num_classes else ()
+            num_classes = self.gallery.num_classes
+            shares = np.bincount(labels, minlength=num_classes) / len(labels) if num_classes else ()
             config |= {"class_shares": [float(share) for share in shares] if np.all(shares) else []}
             return config | {"ema_half_life_kimg": t.ema.half_life_kimg if t.ema else 0.0}
         return config | {"logit_is_probability": t.game.objective.classifier}
 
     def first_pictures(self) -> None:
         if self.first:
-            if self.shows_reals:
-                save_grid(self.path / "samples" / "real.png", self.real_images(), self.columns)
-            z = self.training.loader.noise(0, self.num_samples, Stream.GRID).cpu().numpy()
+            if self.gallery.shows_reals:
+                save_grid(self.path / "samples" / "real.png", *self.gallery.reals())
+            z = self.gallery.batch().z.cpu().numpy()
             write_with(self.path / "samples" / "z.npy", lambda file: np.save(file, z))
         self.tick()
 
@@ -251,46 +254,27 @@ class Run:
         generated = self.tick()
         if not self.first:
             return
-        if self.shows_reals:
-            picture = side_by_side(grid(self.real_images(), self.columns), grid(generated, self.columns))
+        if self.gallery.shows_reals:
+            picture = side_by_side(grid(*self.gallery.reals()), grid(*generated))
             write_with(self.path / "samples" / "real_and_generated.png", lambda file: file.write(png(picture)))
         save_evolution(self.path / "samples", self.path / "samples" / "evolution.webp")
         self.draw_curves()
 
-    def real_images(self) -> np.ndarray:
-        """As many reals as a grid has images, one class a column where it has."""
-        dataset = self.training.loader.dataset
-        if self.columns:
-            by_class = np.argsort(dataset.labels, kind="stable")
-            starts = np.searchsorted(dataset.labels[by_class], np.arange(self.num_classes + 1))
-            turn, label = np.divmod(np.arange(self.num_samples), self.num_classes)
-            chosen = by_class[(starts[label] + turn % np.maximum(np.diff(starts), 1)[label]) % len(by_class)]
-        else:
-            chosen = np.unique(np.linspace(0, len(dataset.images) - 1, self.num_samples).round().astype(int))
-        return dataset.images[chosen]
-
-    def tick(self) -> np.ndarray:
-        """Writes the grid of the moment and tells the listeners.
-
-        Every rank draws it, since batch norm in `train` mode waits for all of them.
-        """
+    def tick(self) -> tuple[np.ndarray, int]:
+        """Writes the grid of the moment and tells the listeners; the pictures, and in how many columns."""
         t = self.training
-        z, c = self.grid_noise()
-        with t.engine.autocast():
-            images = generate(t.sampler, z, c, t.recipe.samples.mode)
+        generated = self.gallery.generated()
         if not self.first:
-            return images
+            return generated
         path = self.path / "samples" / f"kimg{t.cur_nimg / 1000:010.3f}.png"
-        save_grid(path, images, self.columns)
+        save_grid(path, *generated)
         for listener in self.listeners:
             with contextlib.suppress(OSError):
-                listener.on_tick(Snapshot(t.cur_nimg, self.total_nimg, path, t.sampler))
-        return images
+                listener.on_tick(Snapshot(t.cur_nimg, self.total_nimg, path, t.samplers))
+        return generated
 
-    def grid_noise(self) -> tuple[Tensor, Tensor]:
-        """The noise of the grid, and labels that go through the classes in turn."""
-        loader, fresh = self.training.loader, self.training.recipe.samples.noise == "fresh"
-        number = self.training.iteration * self.num_samples if fresh else 0
-        z = loader.noise(number, self.num_samples, Stream.GRID)
-        c = loader.one_hot(np.arange(self.num_samples) % max(self.num_classes, 1))
-        return z, c
+
+def folder_of(name: str, field: str) -> str:
+    """Where the network `name`, built from the part `field`, lies in a run: `generator`, `generator_F`."""
+    folder = FOLDERS[field]
+    return folder if name == field else f"{folder}_{name}"

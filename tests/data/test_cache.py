@@ -1,5 +1,6 @@
 """The decoded images on disk: used again, built once by many, gone on with when killed, listed and removed."""
 
+import hashlib
 import io
 import json
 import os
@@ -20,7 +21,7 @@ from PIL import Image
 from gannet.cli import main
 from gannet.config import Data
 from gannet.data import entries as entries_module
-from gannet.data.cache import cache_bytes, cache_folder, images_folder
+from gannet.data.cache import cache_bytes, cache_folder, entry_key, images_folder
 from gannet.data.dataset import Dataset, prepare
 from gannet.data.names import Names
 from gannet.data.slots import Slots, SlotsOnDisk
@@ -290,6 +291,16 @@ def test_what_does_not_fit_into_memory_is_one_line() -> None:
     with pytest.raises(UserError, match=r"need \d+.0 GB of memory: .*--data.cache off") as caught:
         Slots((2, 3, 10**8, 10**8))
     assert "\n" not in str(caught.value)
+
+
+def test_the_entries_of_plain_images_are_called_as_before_there_were_others(pictures: Path) -> None:
+    facts = '{"resolution": 8, "fit": "crop", "filter": "bicubic", "alpha": "keep", '
+    facts += '"range": [0.0, 100.0], "held_out": 0.0}'
+    digest = hashlib.sha256(f"23{facts}null".encode())
+    for i in range(NUM):
+        status = (pictures / f"{i}.png").stat()
+        digest.update(f"{os.path.realpath(pictures)}|{i}.png|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    assert entry_key(Folder(pictures), Data(resolution=8), 3, None) == digest.hexdigest()[:40]
 
 
 def test_the_cache_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_ds_loss_by_hand() -> None:
     """The pixels that D saw, 32x32 as they are decoded; the part doubled by the mean of its neighbours."""
     t = tiny(SETTINGS)
     game: Any = t.game
-    batch = Batch(x=torch.rand(4, 3, 32, 32), z=torch.zeros(4, 6), c=torch.zeros(4, 0))
+    batch = Batch(x=torch.rand(4, 3, 32, 32), z=torch.zeros(4, 6), c=torch.zeros(4, 0), a=torch.zeros(4, 0, 32, 32))
     D: Any = t.networks["D"].eval()
     fake = torch.rand(4, 3, 32, 32)
     reseed(3)

@@ -116,7 +116,7 @@ class Draws:
 
     def __call__(self) -> Batch:
         noise = self.noise()
-        return Batch(z=noise.z, c=noise.c, x=torch.ones(100, 1))
+        return Batch(z=noise.z, c=noise.c, x=torch.ones(100, 1), a=torch.ones(100, 0))
 
     def noise(self) -> Noise:
         self.calls += 1

@@ -52,7 +52,8 @@ class Draws:
     def __call__(self) -> Batch:
         self.calls.append("batch")
         z = torch.full((2, 1), float(len(self.calls)))
-        return Batch(z=z, c=z.clone(), x=torch.full((2, 1, 1, 1), 99.0 + len(self.calls)))
+        x = torch.full((2, 1, 1, 1), 99.0 + len(self.calls))
+        return Batch(z=z, c=z.clone(), x=x, a=x[:, :0])
 
     def noise(self) -> Noise:
         self.calls.append("noise")

@@ -295,7 +295,7 @@ def test_a_g_without_layers_of_torchs_own_cannot_be_made_orthogonal() -> None:
     t = tiny({**SMALL, "penalties.orthogonal.weight": 1.0})
     game: Any = t.game
     game.G, one = nn.Module(), torch.zeros(1)
-    judged = game.judged(Batch(x=one, z=one, c=one), one, Noise(z=one, c=one), None, None)
+    judged = game.judged(Batch(x=one, z=one, c=one, a=one), one, Noise(z=one, c=one), None, None)
     with pytest.raises(UserError, match="leave it out"):
         game.penalties["orthogonal"](judged)
 

@@ -31,7 +31,7 @@ def test_top_k_equals_a_plain_loop() -> None:
 def test_the_fraction_is_of_each_share_and_at_least_one(top_k: float, num: int) -> None:
     t = tiny({**DENSE, "game.top_k": top_k})
     game: Any = t.game
-    batch = Batch(x=torch.rand(4, 3, 8, 8), z=torch.zeros(4, 5), c=torch.zeros(4, 0))
+    batch = Batch(x=torch.rand(4, 3, 8, 8), z=torch.zeros(4, 5), c=torch.zeros(4, 0), a=torch.zeros(4, 0, 8, 8))
     assert game.g_loss(torch.rand(4, 3, 8, 8), batch, batch).terms["adversarial"].shape == (num,)
 
 

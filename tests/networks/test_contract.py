@@ -53,7 +53,7 @@ def test_shapes(family: str, size: int, channels: int, classes: int, modes: tupl
 
 @families
 def test_every_table_is_covered_and_every_generator_knows_its_z(family: str) -> None:
-    assert set(SMALL) < set(GENERATORS.rows) == set(DISCRIMINATORS.rows)
+    assert set(SMALL) < set(GENERATORS.rows) == set(DISCRIMINATORS.rows) - {"patchgan"}
     for name in set(GENERATORS.rows) - set(SMALL):
         module = GENERATORS.find(name).__module__.rpartition(".")[2]
         assert (Path(__file__).parent / f"test_{module}.py").exists(), f"{name} has no tests"

@@ -91,8 +91,9 @@ def test_weights_behind_spectral_norm_are_found() -> None:
     assert same(before, D.state_dict())  # looking at the order moved no vector of it
 
 
-@pytest.mark.parametrize("row", DISCRIMINATORS.rows)
-@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize(
+    ("row", "classes"), [(row, num) for row in DISCRIMINATORS.rows for num in (0, 3) if row != "patchgan" or not num]
+)
 def test_every_family_freezes_its_first_layer_alone(row: str, classes: int) -> None:
     small: dict[str, dict[str, Any]] = {
         "mlp": {"hidden": (8,)},

@@ -94,7 +94,7 @@ def played(name: str, ranks: Ranks) -> dict[str, Any]:
     for _ in range(FEW if name in FAMILIES else STEPS):
         iterate(t)
         lines.append(t.means.flush(ranks))
-    networks = {**t.networks, **({"ema": t.ema.network} if t.ema else {})}
+    networks = {**t.networks, **({"ema": t.ema.networks["G"]} if t.ema else {})}
     return {"lines": lines, "weights": {n: dict(net.state_dict()) for n, net in networks.items()}}
 
 

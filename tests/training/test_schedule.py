@@ -223,12 +223,12 @@ def test_a_rate_that_was_halved_stays_half_of_its_schedule() -> None:
 def test_the_average_grows_from_a_half_life_of_0() -> None:
     """At 0 it is G; then it lags behind."""
     t = tiny({**DENSE, "schedules.ema.half_life_kimg": "linear to 0.008 over 0.004 kimg"})
-    assert t.ema and t.sampler is t.ema.network
+    assert t.ema and t.samplers["G"] is t.ema.networks["G"]
     iterate(t)
     first = weights(t.networks["G"])
-    assert same(weights(t.ema.network), first)
+    assert same(weights(t.ema.networks["G"]), first)
     iterate(t)
-    second, average = t.networks["G"].state_dict(), t.ema.network.state_dict()
+    second, average = t.networks["G"].state_dict(), t.ema.networks["G"].state_dict()
     for name, value in first.items():
         if value.is_floating_point():
             torch.testing.assert_close(average[name], value + (1 - 0.5**0.5) * (second[name] - value))
