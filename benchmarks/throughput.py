@@ -34,12 +34,12 @@ from torchvision.transforms import v2
 from gannet.config import Data, Recipe, changed, part
 from gannet.data.dataset import Dataset, prepare
 from gannet.data.sources import open_source
-from gannet.noise import Stream
 from gannet.recipes.glasses import dcgan_glasses
 from gannet.training.build import build_training, completed
 from gannet.training.engine import Engine, kept_memory
+from gannet.training.gallery import Gallery
 from gannet.training.loop import Training, iterate
-from gannet.training.pictures import generate, save_grid
+from gannet.training.pictures import save_grid
 
 BATCH = 128
 NUM_IMAGES = 512
@@ -204,16 +204,14 @@ def compare(pairs: int, dataset: Dataset, batches: Iterator[Tensor], title: str)
 def overheads(dataset: Dataset, folder: Path) -> None:
     """What a step spends on batches, and a grid every 10 iterations, as shares of the step."""
     training = gannet_training(dataset, "bfloat16", dcgan_glasses())
-    loader, z = training.loader, training.loader.noise(0, 64, Stream.GRID)
+    loader, gallery = training.loader, Gallery(training)
 
     def batch() -> None:
         loader.reals(training.cur_nimg, BATCH)
         loader.noise(training.num_z, BATCH)
 
     def tick() -> None:
-        with training.engine.autocast():
-            images = generate(training.sampler, z, torch.zeros(64, 0), "train")
-        save_grid(folder / "grid.png", images, 0)
+        save_grid(folder / "grid.png", *gallery.generated())
 
     medians = {}
     with kept_memory(torch.device("cpu")):

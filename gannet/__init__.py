@@ -10,7 +10,10 @@ _HOMES = {
     "resume": "gannet.api",
     "inspect": "gannet.api",
     "sample": "gannet.api",
-    "load": "gannet.generation.load",
+    "evaluate": "gannet.evaluating",
+    "translate": "gannet.api",
+    "upscale": "gannet.api",
+    "load": "gannet.api",
     "UserError": "gannet.errors",
 }
 __all__ = [*_HOMES, "__version__"]

@@ -4,21 +4,28 @@ import inspect as inspect_module
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from gannet.config import CONVERTER, overridden, to_toml
-from gannet.data.cache import cache_folder
+from gannet.data.cache import OFF, cache_folder
+from gannet.data.dataset import opened, prepare
 from gannet.data.inspect import Inspection, contact_sheet
 from gannet.data.inspect import inspect as inspect_source
 from gannet.data.sources import Source, open_source
 from gannet.display import counted
 from gannet.errors import UserError, nearest
 from gannet.files import write_with
-from gannet.generation.load import load
+from gannet.generation.clips import Format, chosen_format, write_clips, write_moving_grid
+from gannet.generation.load import Generator, Side, data_of, load_any, load_translator
+from gannet.generation.load import load as load_generator
 from gannet.generation.sample import Drawn, draw, write_files, write_grid
-from gannet.images import png
+from gannet.generation.translate import ImageToImage
+from gannet.images import png, to_float
 from gannet.options import budget, with_parts
 from gannet.parsing import SHORT
 from gannet.plan import facts_of, find_recipe, make_plan, start
@@ -29,6 +36,7 @@ from gannet.sessions import IfExists, Trained, follow, holds_run, resume, starti
 from gannet.training.build import completed
 from gannet.training.engine import find_device
 from gannet.training.ranks import launched
+from gannet.translation import Translated, check_out, open_inputs, translate_files
 
 
 def train(
@@ -191,12 +199,17 @@ def sample(
     label: int | str | None = None,
     min_realness: float | None = None,
     truncation: float | None = None,
+    given: str | os.PathLike[str] | None = None,
+    format: Format | None = None,
+    fps: float | None = None,
     device: str = "cpu",
 ) -> Drawn:
     """Writes images from a run's generator: PNGs into the folder `out`, or one picture with `grid`.
 
     `num` images, or `num` of each class with `per_class`; with a `truncation` they are more alike, and
-    mostly better. Raises `UserError` for what the caller can mend.
+    mostly better. Clips are animations (of `fps` frames a second, in the `format` webp, gif or mp4), each with a
+    strip of its frames beside it; `given` is a folder of videos, with whose first frames they begin where G goes on
+    from some. Raises `UserError` for what the caller can mend.
     """
     if beside_real and not grid:
         raise UserError("--beside-real is for one picture: add --grid")
@@ -209,14 +222,81 @@ def sample(
     out = Path(out)
     if not grid and out.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
         raise UserError(f"{out} names one picture: add --grid, or name a folder with --out")
-    if grid and out.suffix.lower() != ".png":
-        out = out.with_name(f"{out.name}.png")
     if not grid and out.is_file():
         raise UserError(f"{out} is a file: name a folder, or add --grid for one picture")
-    G = load(run, find_device(device))
+    G = load_generator(run, find_device(device))
+    format, fps = chosen_format(G, format, fps, out)
+    if grid and out.suffix.lower() != ".png":
+        is_clip = G.frames > 1 and out.suffix.lower() == f".{format}"
+        out = out.with_suffix(".png") if is_clip else out.with_name(f"{out.name}.png")
+    if given is not None:
+        G = replace(G, given=first_frames(G, os.fspath(given)))
     if truncation is not None:
         G = G.truncated(truncation)
     with counted("sampling") as progress:
         chosen, num_drawn = draw(G, num, seed, label, per_class, min_realness, progress, equally=bool(grid))
-    files = write_grid(G, chosen, out, beside_real) if grid else write_files(G, chosen, seed, out)
-    return Drawn(files, len(chosen), num_drawn)
+    if grid:
+        files = write_grid(G, chosen, out, beside_real)
+        files += write_moving_grid(G, chosen, out, format, fps) if G.frames > 1 else []
+    elif G.frames > 1:
+        files = write_clips(G, chosen, seed, out, format, fps)
+    else:
+        files = write_files(G, chosen, seed, out)
+    return Drawn(files, len(chosen), num_drawn, "clips" if G.frames > 1 else "images")
+
+
+def first_frames(G: Generator, videos: str) -> Tensor:
+    """As many frames as G is given, of each stretch so long of the videos: `[M, given * C, R, R]` in [-1, 1].
+
+    They are made alike as those that G was trained on, with the same stride. Raises `UserError` where G is given
+    none, or there is no video.
+    """
+    channels = getattr(G.network, "given_channels", 0)
+    if not channels:
+        raise UserError("this generator is given no frames to go on from: leave --given out")
+    config = json.loads((G.folder / "config.json").read_text("utf-8"))
+    as_trained, frames = data_of(config, G.folder), channels // G.channels
+    how = replace(as_trained, source=videos, kind="clips", frames=frames, cache=OFF)
+    return to_float(torch.from_numpy(prepare(opened(how, cache_folder()), how, G.channels).images))
+
+
+def load(run: str | os.PathLike[str], device: str = "cpu", *, to: Side = "b") -> Generator | ImageToImage:
+    """The G of a run folder or of a generator folder: what makes images of noise, or of images.
+
+    Of CycleGAN's two, that which makes images of b, or with `to` a the other one. Raises `UserError` where there
+    is none.
+    """
+    return load_any(run, find_device(device), to)
+
+
+def translate(
+    run: str | os.PathLike[str],
+    images: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    to: Side = "b",
+    device: str = "cpu",
+) -> Translated:
+    """Writes what a run makes of an image, or of all in a folder, to the folder `out`, by the same names, as PNG.
+
+    `to` a takes the way back of a run of CycleGAN. When it is interrupted, what is written stays. Raises
+    `UserError` for what the caller can mend.
+    """
+    return translated_by(load_translator(run, find_device(device), to), images, out)
+
+
+def upscale(
+    run: str | os.PathLike[str], images: str | os.PathLike[str], *, out: str | os.PathLike[str], device: str = "cpu"
+) -> Translated:
+    """`translate` by a run whose G enlarges. Raises `UserError` for others too."""
+    G = load_translator(run, find_device(device))
+    if G.scale == 1:
+        raise UserError(f"{run} makes images as large as those it is given: use gannet translate, or train with srgan")
+    return translated_by(G, images, out)
+
+
+def translated_by(G: ImageToImage, images: str | os.PathLike[str], out: str | os.PathLike[str]) -> Translated:
+    path = os.path.expanduser(images)
+    check_out(path, Path(out))
+    with counted("translating") as progress:
+        return translate_files(G, open_inputs(path), Path(out), progress)

@@ -128,7 +128,7 @@ def recipes(argv: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Sample:
-    """Images from a trained generator: the run folder is all that it needs."""
+    """Images or clips from a trained generator: the run folder is all that it needs."""
 
     run: RunFolder
     num: int = 64
@@ -149,6 +149,12 @@ class Sample:
     """Keep only images that D rates at least so, from 0 to 1."""
     truncation: float | None = None
     """Less variety, and mostly better images: the largest value of z, such as 1, or for stylegan2 psi, such as 0.7."""
+    given: str | None = None
+    """For a run of frame prediction: a folder of videos, with whose first frames the clips begin."""
+    format: Literal["webp", "gif", "mp4"] | None = None
+    """Of clips; webp without it, or what --out ends in. Their frames in a row are a PNG beside it."""
+    fps: float | None = None
+    """Frames a second, of clips; 12 without it."""
     device: str = "cpu"
     """cpu, cuda, mps or auto."""
     json: bool = False
@@ -170,13 +176,98 @@ def sample(argv: list[str]) -> None:
         label=options.label,
         min_realness=options.min_realness,
         truncation=options.truncation,
+        given=options.given,
+        format=options.format,
+        fps=options.fps,
         device=options.device,
     )
     if options.json:
         print(json.dumps({"files": [str(f) for f in drawn.files], "num": drawn.num, "num_drawn": drawn.num_drawn}))
     else:
         kept = f", {drawn.num_drawn} drawn" if options.min_realness is not None else ""
-        print(f"{drawn.num} images{kept}: {drawn.files[0] if options.grid else options.out}")
+        print(f"{drawn.num} {drawn.what}{kept}: {drawn.files[0] if options.grid else options.out}")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """How good a network is that translates, enlarges or makes clips, on what its run has held out.
+
+    Needs a run that was trained with --data.held-out, and the extra eval-offline.
+    """
+
+    run: RunFolder
+    num: int | None = None
+    """Only so many of the images, pairs or clips held out, spread over all."""
+    data: str | None = None
+    """Where the images are now, if they moved."""
+    device: str = "auto"
+    """cpu, cuda, mps or auto."""
+    json: bool = False
+    """Print JSON."""
+
+
+def evaluate(argv: list[str]) -> None:
+    from rich.console import Console
+
+    from gannet.evaluating import evaluate
+
+    options = parse(Evaluate, argv, "evaluate")
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        found = evaluate(options.run, num=options.num, data=options.data, device=options.device)
+    if options.json:
+        print(json.dumps(found.to_dict(), indent=2))
+    else:
+        Console().print(found)
+
+
+@dataclass(frozen=True)
+class Upscale:
+    """Enlarge images with a trained SRGAN. Names are kept, and files are PNG."""
+
+    run: RunFolder
+    images: Annotated[str, Positional, arg(metavar="IMAGE|FOLDER")]
+    out: Path
+    """Folder for what is made."""
+    device: str = "cpu"
+    """cpu, cuda, mps or auto."""
+    json: bool = False
+    """Print what was written as JSON."""
+
+
+def upscale(argv: list[str]) -> int:
+    from gannet import api
+
+    options = parse(Upscale, argv, "upscale")
+    return told(api.upscale(options.run, options.images, out=options.out, device=options.device), options)
+
+
+@dataclass(frozen=True)
+class Translate(Upscale):
+    """Make other images of images, with a trained pix2pix, CycleGAN or SRGAN. Names are kept, and files are PNG."""
+
+    to: Literal["a", "b"] = "b"
+    """For CycleGAN: a makes images of the first kind from those of the second."""
+
+
+def translate(argv: list[str]) -> int:
+    from gannet import api
+
+    options = parse(Translate, argv, "translate")
+    made = api.translate(options.run, options.images, out=options.out, to=options.to, device=options.device)
+    return told(made, options)
+
+
+def told(made: Any, options: Upscale) -> int:
+    """Says what was translated; the exit status."""
+    if options.json:
+        facts = {"num": made.num, "unreadable": made.unreadable, "finished": made.finished}
+        print(json.dumps({"files": [str(path) for path in made.files], **facts}))
+        return status(made)
+    print(f"{len(made.files)} of {made.num} images: {options.out}" + ("" if made.finished else " (interrupted)"))
+    if made.unreadable:
+        print(f"left out {len(made.unreadable)} that cannot be read:")
+        print("\n".join(f"  {name}: {why}" for name, why in made.unreadable))
+    return status(made)
 
 
 @dataclass(frozen=True)

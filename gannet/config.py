@@ -4,6 +4,7 @@ A `Recipe` says everything that is needed to train: data, networks, game, optimi
 what is kept. Parts (networks, games, objectives) are named by string with settings of their own.
 """
 
+import copy
 import dataclasses
 import tomllib
 from collections.abc import Collection, Mapping
@@ -90,7 +91,12 @@ class Data:
     @property
     def num_frames(self) -> int:
         """Images that make one item."""
-        return {"pairs": 2, "clips": self.frames}.get(self.kind, 1)
+        return 2 if self.kind == "pairs" else self.clip_length
+
+    @property
+    def clip_length(self) -> int:
+        """Frames of one item: 1 where it is no clip."""
+        return self.frames if self.kind == "clips" else 1
 
 
 @dataclass(frozen=True)
@@ -312,7 +318,7 @@ def overridden(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
             if not isinstance(inner.get(section), dict):
                 raise UserError(f"there is no setting '{name}'{nearest(section, inner)}")
             inner = inner[section]
-        inner[key] = value
+        inner[key] = copy.deepcopy(value)  # what comes later may change a part of it
     return _structured(table, "settings")
 
 

@@ -84,7 +84,7 @@ def train_options(recipe: Recipe, argv: Sequence[str]) -> tuple[Train, Recipe]:
     budgets = {
         name: getattr(options, name) for name in ("kimg", "epochs", "minutes") if getattr(options, name) is not None
     }
-    said = {"data.private": True} if options.private else {}
+    said: dict[str, Any] = {"data.private": True} if options.private else {}
     if options.other is not None:
         said["data.other"] = options.other
     return options, overridden(recipe, {**budget(budgets), **said, **schedules})

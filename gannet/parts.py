@@ -50,6 +50,12 @@ class Table:
             raise UserError(f"{self.kind} '{name}' cannot be imported: {error}") from error
 
 
+def facts_for(part: Callable[..., Any], **facts: Any) -> dict[str, Any]:
+    """Those of the facts that a part asks for, by the names of its positional parameters."""
+    parameters = inspect.signature(part).parameters
+    return {name: fact for name, fact in facts.items() if name in parameters}
+
+
 def settings_of(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The keyword-only parameters of a part, by name, annotations resolved.
 

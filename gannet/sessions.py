@@ -23,6 +23,7 @@ from gannet.data.dataset import Dataset, opened, prepare
 from gannet.display import counted, display_for
 from gannet.errors import UserError
 from gannet.files import remove_parts, write_text
+from gannet.networks import TRANSLATORS
 from gannet.options import budget
 from gannet.plan import Plan, machine_facts, moved, run_folder
 from gannet.track import track as tracker_for
@@ -81,7 +82,8 @@ def starting_from(plan: Plan, address: str | None, allow_code: bool = False) -> 
     initial = find_initial(address, networks, cache_folder())
     if num := plan.recipe.train.freeze_d:
         side, width = plan.recipe.data.resolution, len(classes) * game_of(plan.recipe, allow_code).labels_for_d
-        freeze_first(networks["D"], num, torch.zeros(2, plan.channels, side, side), torch.zeros(2, width))
+        x = torch.zeros(2, plan.channels * plan.recipe.data.num_frames, side, side)
+        freeze_first(networks["D"], num, x, torch.zeros(2, width))
         frozen = {name for name, p in networks["D"].named_parameters() if not p.requires_grad}
         if fresh := sorted(frozen & set(initial.copied[1].fresh)):
             raise UserError(
@@ -188,13 +190,8 @@ def resume_first(
     ranks: Ranks,
 ) -> Trained:
     """What `resume` does on the first rank, or alone; `data` holds the settings of the data that are new."""
-    recipe, facts = read_recipe(path / "recipe.toml")
-    if "data_fingerprint" not in facts or "channels" not in facts:
-        raise UserError(f"{path / 'recipe.toml'} does not say what was trained on, in its table [run]: it is no run's")
-    where = moved(completed(recipe, allow_code), path, Path())
-    if where.data.private and not data["source"]:
-        raise UserError(f"{path} is private and does not say where its images are: name them with --data")
-    recipe = changed(where, "data", **{name: value for name, value in data.items() if value is not None})
+    recipe, facts = recorded(path, data)
+    recipe = completed(recipe, allow_code)
     recipe = changed(recipe, "train", device=device or recipe.train.device)
     dataset = same_data(recipe, facts, ranks)
     engine = engine_of(recipe, ranks)
@@ -216,6 +213,20 @@ def resume_first(
             print(f"not bit for bit as it would have been, since {others}")
             session.event("resumed", differs=others)
     return play(session, track)
+
+
+def recorded(path: Path, data: Mapping[str, str | None]) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe of a run and its facts, the paths of the data as they are from here; `data` holds what is new.
+
+    Raises `UserError` where it is no run's, or does not say where its images are.
+    """
+    recipe, facts = read_recipe(path / "recipe.toml")
+    if "data_fingerprint" not in facts or "channels" not in facts:
+        raise UserError(f"{path / 'recipe.toml'} does not say what was trained on, in its table [run]: it is no run's")
+    recipe = moved(recipe, path, Path())
+    if recipe.data.private and not data["source"]:
+        raise UserError(f"{path} is private and does not say where its images are: name them with --data")
+    return changed(recipe, "data", **{name: value for name, value in data.items() if value is not None}), facts
 
 
 def same_data(recipe: Recipe, facts: Mapping[str, Any], ranks: Ranks) -> Dataset:
@@ -319,7 +330,10 @@ def report(run: Run, finished: bool) -> None:
         print(f"pictures  {samples / 'real_and_generated.png'} (real left, generated right)")
     print(f"evolution {samples / 'evolution.webp'}")
     print(f"curves    {run.path / 'curves.png'}")
-    print(f"try next  gannet sample {quote(run.path)} --num 64 --grid --out samples.png")
+    how = f"gannet sample {quote(run.path)} --num 64 --grid --out samples.png"
+    if run.training.recipe.G.name in TRANSLATORS.rows:
+        how = f"gannet translate {quote(run.path)} FOLDER --out translated"
+    print(f"try next  {how}")
 
 
 def quote(path: Path) -> str:

@@ -51,7 +51,8 @@ def exact(t: Training) -> Training:
     for network in t.networks.values():
         network.double()
     loader = DoubleLoader(t.loader.dataset, t.loader.settings, t.loader.seed, t.loader.z_dim, t.loader.device)
-    ema = EMA({"G": t.networks["G"]}, t.recipe.ema.half_life_kimg) if t.ema else None
+    averaged = {name: t.networks[name] for name in t.samplers}
+    ema = EMA(averaged, t.recipe.ema.half_life_kimg) if t.ema else None
     return Training(t.recipe, t.engine, loader, t.networks, t.game, t.optimizers, ema)
 
 

@@ -19,7 +19,7 @@ TYPICAL: dict[str, dict[str, Any]] = {
     "resnet": {**HINGE, **WARM, "G.spectral": True, "game.d_steps": 2, "game.fresh_noise": True},
     "biggan": {**HINGE, **WARM, "penalties.orthogonal.weight": 1e-3},
     "biggan-deep": {**HINGE, **WARM},
-    "dvdgan": {**HINGE, **WARM, "G.frames": 3, "D.frames": 3, "D.num_spatial": 2},
+    "dvdgan": {**HINGE, **WARM, "data.kind": "clips", "data.frames": 3, "D.num_spatial": 2},
     "stylegan2": {
         **WARM,
         "game.fresh_noise": True,

@@ -5,6 +5,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from exact import exact
@@ -46,16 +47,20 @@ SHRUNK = {
     "srresnet": ({"G.width": 4, "G.blocks": 1}, {}),
     "rrdb": ({"G.width": 4, "G.blocks": 1, "G.growth": 2}, {}),
     "patchgan": ({}, {"D.width": 4, "D.patch": 16}),
+    "vgg": ({}, {"D.width": 4, "D.hidden": 6}),
 }
 
 
 def shrunk(name: str) -> Recipe:
-    """The recipe at few pixels and features; everything else as it is."""
+    """The recipe at few pixels and features; everything else as it is, but for weights that are not everywhere."""
     whole = recipe(name)
-    small = {**SHRUNK[whole.G.name][0], **SHRUNK[whole.D.name][1]}
+    small: dict[str, Any] = {**SHRUNK[whole.G.name][0], **SHRUNK[whole.D.name][1]}
     if whole.G.name == "mlp":
         small["G.hidden"] = [8 + 2 * i for i in range(len(whole.G.settings["hidden"]))]
+    if whole.game.name == "srgan":
+        small["game.start_kimg"] = 0.004
     small = {"data.resolution": 16 if whole.G.name != "mlp" else whole.data.resolution, **small}
+    small["penalties"] = {penalty: own for penalty, own in whole.penalties.items() if penalty != "content"}
     made = completed(overridden(whole, {**small, "train.batch": 4, "train.precision": "float32", "samples.num": 4}))
     return in_kimg(made, total_nimg=4 * STEPS, num_images=8)
 
@@ -75,15 +80,18 @@ def training(name: str) -> Training:
 
 
 def losses(name: str) -> dict[str, list[float]]:
-    """Losses of the first steps, and how the weights of what samples differ from zero after them."""
+    """Losses of the first steps in which each player learns, and how the weights of what samples differ from zero."""
     t = training(name)
     lines = []
     for _ in range(STEPS):
         iterate(t)
         lines.append(t.means.flush())
     sampler = [p.detach().double().square().mean().sqrt().item() for p in t.samplers["G"].parameters()]
-    rating = "D(x)" if "D(x)" in lines[0] else "logit real"
-    return {**{key: [line[key] for line in lines] for key in ("loss D", "loss G", rating)}, "sampler": sampler}
+    rating = "D(x)" if "D(x)" in lines[-1] else "logit real"
+    return {
+        **{key: [line[key] for line in lines if key in line] for key in ("loss D", "loss G", rating)},
+        "sampler": sampler,
+    }
 
 
 if __name__ == "__main__":

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from golden import SHRUNK
 
 import gannet.api as api
 import gannet.sessions as sessions
+from gannet.networks import GENERATORS, TRANSLATORS
+from gannet.networks.folder import save_network
 from gannet.training.pictures import read_stats
 from gannet.training.ranks import Ranks
 
@@ -95,3 +98,18 @@ def flat(value: Any, place: str = "") -> dict[str, Any]:
     if isinstance(value, dict):
         return {k: v for name, inner in value.items() for k, v in flat(inner, f"{place}/{name}").items()}
     return {place: value.tolist() if isinstance(value, torch.Tensor) else value}
+
+
+def untrained(run: Path, name: str, back: bool = False, **data: Any) -> Path:
+    """A run folder with a shrunken G at its start, for RGB images of 16 pixels; `back` adds CycleGAN's other one."""
+    torch.manual_seed(1)
+    settings = of_g(name)
+    config = {"name": name, "resolution": 16, "channels": 3, "classes": [], "settings": settings, "data": data}
+    for folder in ("generator", "generator_F")[: 1 + back]:
+        save_network(run / folder, (GENERATORS | TRANSLATORS).find(name)(16, 3, 0, **settings), config)
+    return run
+
+
+def of_g(name: str) -> dict[str, Any]:
+    """The settings of a shrunken G."""
+    return {key.removeprefix("G."): value for key, value in SHRUNK[name][0].items() if key.startswith("G.")}

@@ -13,9 +13,11 @@ from gannet import api, sessions
 from gannet.cli import COMMANDS, main
 from gannet.config import from_toml
 from gannet.errors import DivergedError, UserError
+from gannet.losses import PENALTIES
+from gannet.parts import settings_of
 from gannet.recipes import RECIPES, recipe
 from gannet.training import measure
-from gannet.training.build import completed
+from gannet.training.build import PARTS, completed
 
 Pictures = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
@@ -66,12 +68,22 @@ def complaint(capsys: Capture) -> str:
             "there is no device 'nonsense'",
         ),
         (["train", "shapes", "--recipe", "cdcgan-shapes"], "no class folders"),
+        (["train", "shapes", "--recipe", "pix2pix", "--data.kind", "images"], "'pix2pix' plays with pairs"),
+        (["train", "outlines", "--recipe", "dcgan", "--data.kind", "pairs"], "'gan' plays with images or clips"),
+        (["train", "circles", "--recipe", "cyclegan"], "name the second one with --data.other"),
+        (["train", "circles", "squares", "--recipe", "dcgan"], "leave it out, or add --data.kind pairs or unpaired"),
+        (["train", "outlines", "--recipe", "pix2pix", "--G.name", "dcgan"], "G makes images of images"),
+        (["train", "shapes", "--recipe", "dcgan-shapes", "--G.name", "unet"], "G makes images of noise"),
         (["resume", "no/run"], "there is no run"),
         (["resume"], "gannet resume --help lists all"),
         (["sample", "no/run"], "there is no run"),
         (["sample", "no/run", "--num", "few"], "num"),
+        (["evaluate", "no/run"], "there is no run at no/run: gannet train makes one"),
+        (["evaluate", "no/run", "--num", "1"], "--num is 1, and must be at least 2"),
         (["sample", "no/run", "--num", "0"], "must be at least 1"),
         (["sample", "no/run", "--per-class", "0"], "must be at least 1"),
+        (["translate", "no/run", "images", "--out", "made"], "there is no run"),
+        (["upscale", "no/run", "images"], "gannet upscale --help lists all"),
         (["inspect", "no/such/folder"], "there is no folder, zip or data set"),
         (["recipes", "mlp-mnits"], "there is no recipe 'mlp-mnits'; did you mean 'mlp-mnist'?"),
         (["recipes", "--jsn"], "there is no option --jsn; did you mean '--json'?"),
@@ -121,7 +133,8 @@ def test_import_gannet_is_light_and_offers_its_verbs() -> None:
     assert gannet.train is api.train and gannet.resume is api.resume and gannet.sample is api.sample
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         operator.attrgetter("trian")(gannet)
-    assert set(gannet.__all__) >= {"train", "resume", "inspect", "sample", "load", "UserError"}
+    assert gannet.translate is api.translate and gannet.load is api.load
+    assert set(gannet.__all__) >= {"train", "resume", "inspect", "sample", "translate", "upscale", "load", "UserError"}
 
 
 def test_python_m_gannet_is_the_command() -> None:
@@ -241,6 +254,10 @@ def test_every_option_that_the_code_names_exists(capsys: Capture) -> None:
     known = {"--help", "--version", *(f"--{name}" for name in ("resolution", "batch", "lr", "device"))}
     for command in COMMANDS:
         known |= options_of(command, capsys)
+    for field, table in {**PARTS, "penalties": PENALTIES}.items():
+        for name in table.rows:
+            section = f"{field}.{name}" if field == "penalties" else field
+            known |= {f"--{section}.{setting}".replace("_", "-") for setting in settings_of(table.find(name))}
     package = Path(gannet.__file__).parent
     named: dict[str, str] = {}
     for path in sorted(package.rglob("*.py")):

@@ -42,7 +42,7 @@ def settings(of: Recipe) -> dict[str, Any]:
     return flat(CONVERTER.unstructure(of))
 
 
-def another(name: str, value: Any) -> Any:
+def another(name: str, value: Any, of: Recipe) -> Any:
     """A value that a setting may have, and has not."""
     special: dict[str, Any] = {
         "train.length": "7 kimg",
@@ -51,7 +51,7 @@ def another(name: str, value: Any) -> Any:
         "data.channels": 4 if value != 4 else 1,
         "data.resolution": 16,
         "data.fit": "stretch",
-        "data.kind": "pairs" if value != "pairs" else "unpaired",
+        "data.kind": "unpaired" if value != "unpaired" else "pairs",
         "data.filter": "nearest",
         "data.alpha": "black",
         "data.range": [1.0, 99.0],
@@ -61,12 +61,15 @@ def another(name: str, value: Any) -> Any:
         "checkpoints.when": "at 3, 4 epochs",
         "G.label": "embedding",
         "D.label": "projection" if value != "projection" else "none",
-        "G.norm": "batch" if value == "conditional" else "conditional",
+        "G.norm": "batch" if value == "conditional" else "instance" if of.G.name == "unet" else "conditional",
+        "G.scale": 2 if value != 2 else 4,
         "D.minibatch": "deviation",
         "D.pool": "mean" if value == "sum" else "sum",
         "D.patch": 16 if value != 16 else 70,
         "G.init": "glorot_uniform" if value != "glorot_uniform" else "dcgan",
         "D.init": "glorot_uniform" if value != "glorot_uniform" else "dcgan",
+        "game.start_distance": "absolute" if value != "absolute" else "squared",
+        "penalties.content.network": "efficientnet-lite0" if value != "efficientnet-lite0" else "vgg19",
         "D.norm": "none" if value != "none" else "layer",
     }
     if name in special:
@@ -75,7 +78,7 @@ def another(name: str, value: Any) -> Any:
         return "linear to 0 over 7 kimg"
     if name.endswith("betas"):
         return [0.25, 0.75]
-    if name.endswith(("hidden", "attention", "widths")):
+    if isinstance(value, list | tuple):
         return [3, 5]
     if isinstance(value, bool):
         return not value
@@ -118,10 +121,18 @@ def test_one_override_keeps_all_else(name: str) -> None:
     for key, value in before.items():
         if key.endswith(".name"):
             continue
-        new = another(key, value)
+        new = another(key, value, whole)
         after = settings(completed(overridden(whole, {key: new})))
         assert after[key] != value, key
         assert after == {**before, key: tuple(new) if isinstance(value, tuple) else new}, key
+
+
+def test_overrides_leave_what_they_are_given_as_it_is() -> None:
+    game, penalties = {"name": "gan"}, {"r1": {"gamma": 1.0}}
+    given = {"game": game, "game.d_steps": 2, "penalties": penalties, "penalties.r1.gamma": 3.0}
+    made = overridden(recipe("dcgan"), given)
+    assert made.game.settings == {"d_steps": 2} and made.penalties == {"r1": {"gamma": 3.0}}
+    assert game == {"name": "gan"} and penalties == {"r1": {"gamma": 1.0}}
 
 
 def test_an_override_of_a_part_keeps_its_other_settings() -> None:

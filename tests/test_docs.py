@@ -6,14 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import save_run, save_videos
 from PIL import Image
+from runs import untrained
 
 from gannet import api
 from gannet.cli import main
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--kimg", "0.016", "--batch", "8", "--train.precision", "float32", "--samples.num", "4", "--resolution", "16"]
-BUDGETS = ("--kimg", "--epochs", "--minutes", "--batch")
+TRANSLATION = [*("--kimg", "0.004", "--batch", "2", "--train.precision", "float32"), *("--resolution", "32")]
+TRANSLATION += ["--samples.num", "2", "--G.width", "4", "--D.width", "4"]
+TRAINED = "runs/pix2pix"
+GIVEN = {"runs/cyclegan": "resnet-blocks", "runs/srgan": "srresnet"}
+VIDEOS = "path/to/videos"
+CLIPS = {"runs/moving-dvdgan-small": 0, "runs/prediction": 2}
+BUDGETS = ("--kimg", "--epochs", "--minutes", "--batch", "--resolution")
 DOWNLOADED = ("mnist", "fashion-mnist", "cifar10")
 
 
@@ -30,17 +38,25 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures in two class folders, a short run on them, and a recipe file."""
+    """Pictures in two class folders, a short run on them, runs that translate, and a recipe file."""
     place = tmp_path_factory.mktemp("docs")
     random = np.random.Generator(np.random.Philox(0))
     for i in range(24):
         folder = place / "images" / ("circle" if i % 2 else "square")
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(random.integers(0, 256, (20, 20, 3), np.uint8)).save(folder / f"{i}.png")
+        Image.fromarray(random.integers(0, 256, (40, 40, 3), np.uint8)).save(folder / f"{i}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANNET_CACHE", str(place / "cache"))
         settings = {"train.precision": "float32", "train.batch": 8, "data.labels": True, "data.resolution": 16}
         api.train(place / "images", recipe="small", run=place / "run", kimg=0.05, settings=settings)
+        save_videos(place / VIDEOS, frames=16, classes=("circle", "square"))
+        for run, given in CLIPS.items():
+            save_run(place / run, () if given else ("circle", "square"), given=given)
+        for run, name in GIVEN.items():
+            untrained(place / run, name, back=name == "resnet-blocks")
+        settings = {"G.width": 4, "D.width": 4, "D.patch": 16, "train.batch": 8}
+        settings |= {"train.precision": "float32", "data.resolution": 16, "data.held_out": 0.3}
+        api.train(place / "images", recipe="pix2pix", run=place / TRAINED, kimg=0.008, settings=settings)
         (place / "mine.toml").write_text(api.recipes_text("small"), "utf-8")
     return place
 
@@ -48,13 +64,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_place(command: str, place: Path) -> list[str]:
     """The command's words, with the places of the test, and a training that is short."""
     words = shlex.split(command, comments=True)[1:]
-    paths = {"path/to": str(place / "images"), "runs/": str(place / "run"), "FOLDER": str(place / "images")}
+    given = {run: str(place / run) for run in (*GIVEN, *CLIPS, TRAINED, VIDEOS)}
+    paths = given | {"path/to": str(place / "images"), "runs/": str(place / "run"), "FOLDER": str(place / "images")}
     words = [next((new for old, new in paths.items() if word.startswith(old)), word) for word in words]
     words = [str(place / word) if word in ("mine.toml", "FILE.toml") else word for word in words]
     words = [str(place / "images") if word in DOWNLOADED else word for word in words]
     if words[0] != "train":
         return words
     kept = [word for i, word in enumerate(words) if word not in BUDGETS and (not i or words[i - 1] not in BUDGETS)]
+    if {"pix2pix", "cyclegan"} & set(words):
+        return kept + TRANSLATION
     mlp = any(word.startswith("mlp") for word in words)
     return kept + [word for word in TINY if not mlp or word not in ("--resolution", "16")]
 

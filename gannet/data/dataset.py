@@ -66,7 +66,7 @@ def opened(settings: Data, cache: Path) -> Source:
     if settings.kind == "pairs" and not settings.other:
         return Halves(first, settings.swap)
     if settings.kind == "pairs":
-        return Matched(first, open_source(settings.other, cache), settings.swap)
+        return Matched(first, open_source(settings.other, cache), settings.swap, alike=settings.fit != "stretch")
     first = _cut(first, settings)
     if settings.kind == "images":
         return first
@@ -82,7 +82,8 @@ def opened(settings: Data, cache: Path) -> Source:
 def how_opened(settings: Data) -> tuple[object, ...]:
     """All that `opened` looks at."""
     side = settings.resolution if settings.fit == "tiles" else 0
-    return settings.source, settings.kind, settings.other, settings.swap, settings.frames, settings.stride, side
+    alike = settings.fit != "stretch"
+    return settings.source, settings.kind, settings.other, settings.swap, settings.frames, settings.stride, side, alike
 
 
 def _cut(source: Source, settings: Data) -> Source:

@@ -22,19 +22,27 @@ def to_array(image: Image.Image, settings: Data, channels: int, levels: tuple[fl
     if image.format == "JPEG" and settings.filter == "bicubic":
         # JPEG is decoded at a half, quarter or eighth as long as twice the target remains.
         image.draft(None, (2 * size, 2 * size))
+    pad = 255 if settings.alpha == "white" else 0
+    image = _in_use(image, settings.alpha, channels, levels)
+    return _to_channels(np.asarray(_fitted(image, size, settings.fit, FILTERS[settings.filter], pad)), channels)
+
+
+def whole(image: Image.Image, alpha: str, channels: int, levels: tuple[float, float] | None) -> np.ndarray:
+    """The image at its own size, else as `to_array` makes it: uint8 `[C, H, W]`."""
+    return _to_channels(np.asarray(_in_use(image, alpha, channels, levels)), channels)
+
+
+def _in_use(image: Image.Image, alpha: str, channels: int, levels: tuple[float, float] | None) -> Image.Image:
+    """Upright, and with the greys, the colours or the premultiplied colours that become so many channels."""
     image = upright(image)
     if is_wide(image):
         if levels is None:
             raise ValueError(f"an image of mode {image.mode} needs levels")
-        image = _mapped(image, levels)
-    elif channels == 4:
-        image = _premultiplied(image, settings.alpha)
-    else:
-        image = opaque(image, "white" if settings.alpha == "white" else "black")
-        image = image.convert("L" if channels == 1 else image.mode)
-    pad = 255 if settings.alpha == "white" else 0
-    pixels = np.asarray(_fitted(image, size, settings.fit, FILTERS[settings.filter], pad))
-    return _to_channels(pixels, channels)
+        return _mapped(image, levels)
+    if channels == 4:
+        return _premultiplied(image, alpha)
+    image = opaque(image, "white" if alpha == "white" else "black")
+    return image.convert("L" if channels == 1 else image.mode)
 
 
 def is_wide(image: Image.Image) -> bool:

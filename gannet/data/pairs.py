@@ -42,12 +42,13 @@ class Matched(Several):
     """Images of two sources that have the same name, without its extension: G is given that of `a`.
 
     With `swap` it is given that of `b`. What has no partner is in `unmatched`. Raises `UserError` where
-    nothing has one.
+    nothing has one. The two may differ in size; where they are to be `alike`, they must not in shape, which a crop
+    would not bring together.
     """
 
     num_frames = 2
 
-    def __init__(self, a: Source, b: Source, swap: bool = False):
+    def __init__(self, a: Source, b: Source, swap: bool = False, alike: bool = True):
         numbers_a, numbers_b = _by_stem(a), _by_stem(b)
         both = [stem for stem in numbers_a if stem in numbers_b]
         if not both:
@@ -65,16 +66,31 @@ class Matched(Several):
             for side, chosen in sides
             for i in sorted(set(range(len(side))) - set(chosen))
         )
-        self._sides = sides[::-1] if swap else sides
+        self._sides, self._alike = sides[::-1] if swap else sides, alike
 
     def frames(self, i: int) -> Generator[Image.Image, None, None]:
-        """What G is given, and its target."""
+        """What G is given, and its target. Raises `ValueError` for two of different shapes."""
+        sizes: list[tuple[int, int]] = []
         for source, numbers in self._sides:
-            yield from source.frames(numbers[i])
+            for image in source.frames(numbers[i]):
+                sizes.append(upright(image).size)
+                if self._alike and not of_one_shape(sizes[0], sizes[-1]):
+                    raise ValueError(
+                        "it has {}x{} pixels, and its partner {}x{}: crop both alike, or set --data.fit stretch".format(
+                            *sizes[0], *sizes[1]
+                        )
+                    )
+                yield image
 
     def key(self, i: int) -> str:
         """Those of both images, in the order of `frames`."""
         return "|".join(source.key(numbers[i]) for source, numbers in self._sides)
+
+
+def of_one_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether one size is the other enlarged, but for rounding to whole pixels."""
+    (width, height), (other_width, other_height) = one, other
+    return abs(width * other_height - other_width * height) <= max(width + height, other_width + other_height)
 
 
 def _by_stem(source: Source) -> dict[str, int]:

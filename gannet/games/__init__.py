@@ -15,6 +15,7 @@ GAMES = Table(
     ("acgan", "gannet.games.acgan:ACGAN"),
     ("infogan", "gannet.games.infogan:InfoGAN"),
     ("fastgan", "gannet.games.fastgan:FastGAN"),
+    ("prediction", "gannet.games.prediction:Prediction"),
     ("pix2pix", "gannet.games.pix2pix:Pix2pix"),
     ("srgan", "gannet.games.pix2pix:SRGAN"),
     ("cyclegan", "gannet.games.cyclegan:CycleGAN"),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gannet.errors import UserError
 from gannet.games.gan import GAN, in_full
-from gannet.games.turn import Batch, Draw, Loss, Now, Pieces, Turn
+from gannet.games.turn import Batch, Draw, Loss, Now, Pieces, Turn, batch_means
 from gannet.losses.auxiliary import l1
 
 Average = Callable[[Sequence[Tensor]], None]
@@ -33,7 +33,7 @@ class Pool(nn.Module):
     @torch.no_grad()
     def seen(self, fakes: Tensor, offset: int) -> Tensor:
         """What D sees in place of fakes `[N, C, R, R]`, number `offset` and on of the iteration's batch."""
-        fakes, size = fakes.float(), len(self.images)
+        fakes, size = fakes.to(self.images.dtype), len(self.images)
         if not size:
             return fakes
         place = torch.randint(size, (len(fakes),), device=fakes.device)
@@ -83,6 +83,7 @@ class CycleGAN(GAN):
         self.F, self.D_X = pieces.networks["F"], pieces.networks["D_X"]
         self.cycle, self.identity = cycle, identity
         self.players = {"G": [self.G, self.F], "D": [self.D, self.D_X]}
+        self.batch_means = batch_means([self.G, self.F, self.D, self.D_X])
         self.pools = {side: Pool(pool, pieces.shape) for side in ("a", "b")}
         self.networks = {f"pool {side}": pool for side, pool in self.pools.items()}
 

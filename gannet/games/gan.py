@@ -33,6 +33,13 @@ class GAN:
     pictures_for_d: ClassVar[int] = 1
     translates: ClassVar[bool] = False
     """Whether G makes images of images."""
+    enlarges: ClassVar[bool] = False
+    """Whether it makes them larger."""
+    predicts: ClassVar[bool] = False
+    """Whether G is given the first frames of clips."""
+    has_targets: ClassVar[bool] = False
+    """Whether fake number i should be real number i."""
+    G: nn.Module
 
     @classmethod
     def classes(cls, found: tuple[str, ...], settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -53,8 +60,15 @@ class GAN:
         if not 0 < top_k <= 1:
             raise UserError(f"game.top_k is {top_k}, and must be above 0 and at most 1: a fraction of the fakes")
         self.G, self.D, self.objective = pieces.networks["G"], pieces.networks["D"], pieces.objective
-        check_g(self.G, self.translates)
+        check_g(self.G, self.translates, self.enlarges)
+        check_given(self.G, self.predicts)
         self.penalties, self.augment, self.channels = pieces.penalties, pieces.augment, pieces.channels
+        for name, penalty in self.penalties.items():
+            if penalty.needs_targets and not self.has_targets:
+                raise UserError(
+                    f"the penalty {name} compares each image with the one that it should be, which pix2pix and srgan"
+                    " alone know: leave it out"
+                )
         if self.augment.steered and self.objective.boundary is None:
             raise UserError(
                 "this augmentation follows how sure D is of reals, which the logits of this objective do not say: set"
@@ -71,7 +85,7 @@ class GAN:
         for step in range(1, self.d_steps + 1):
             batch, is_last = draw(), step == self.d_steps
             shared = is_last and not self.fresh_noise
-            fakes = now.fakes(lambda batch=batch: self.G(batch.z, batch.c), shared)
+            fakes = now.fakes(lambda batch=batch: self.play(batch), shared)
             yield Turn("D", learns="D", loss=lambda: self.d_loss(batch, fakes.detached()))
             yield from self.lazy("D", now, lambda: self.judged(batch, fakes.detached(), batch))
         for step in range(self.g_steps):
@@ -82,9 +96,15 @@ class GAN:
                 yield Turn("G", learns="G", loss=lambda: self.g_loss(fakes.attached(), batch, batch))
         yield from self.lazy("G", now, lambda: self.judged(batch, fakes.detached(), batch))
 
+    def play(self, batch: Batch) -> Tensor:
+        """G's fakes for a batch."""
+        return self.G(batch.z, batch.c)
+
     def judged(self, batch: Batch, fake: Tensor, noise: Noise, *logits: Tensor | None) -> Judged:
         """The batch's reals, and fakes made of `noise`; logits are D's of reals and of fakes."""
-        return Judged(self.D, self.G, batch.x, batch.c, fake, noise.z, noise.c, self.augment, *logits)
+        return Judged(
+            self.D, self.G, batch.x, batch.c, fake, noise.z, noise.c, self.augmented, *logits, channels=self.channels
+        )
 
     def lazy(self, player: str, now: Now, judged: Callable[[], Judged]) -> Iterator[Turn]:
         """The turns of the player's penalties that are not of every step, where they are due."""
@@ -168,15 +188,31 @@ class GAN:
             found[f"logit {kind}{when}"] = logits
         if self.objective.boundary is not None and not when:
             is_real = logits > self.objective.boundary
-            found[f"accuracy {kind}"] = (is_real if kind == "real" else ~is_real).float()
+            found[f"accuracy {kind}"] = (is_real if kind == "real" else ~is_real).to(logits.dtype)
         return found
 
 
-def check_g(G: nn.Module, translates: bool) -> None:
-    """Raises `UserError` for a G that makes images of something else than the game gives it."""
-    if translates != hasattr(G, "multiple"):
-        what, names = ("images", "unet, resnet-blocks or srresnet") if translates else ("noise", "dcgan")
+def check_g(G: nn.Module, translates: bool, enlarges: bool) -> None:
+    """Raises `UserError` for a G that makes images of something else than the game gives it, or of another size."""
+    what, names = ("images", "unet or resnet-blocks") if translates else ("noise", "dcgan")
+    if enlarges:
+        what, names = "smaller images", "srresnet or rrdb"
+    if translates != hasattr(G, "multiple") or (translates and enlarges != (G.scale != 1)):
         raise UserError(f"this game's G makes images of {what}, and this one does not: set --G.name {names}")
+
+
+def check_given(G: nn.Module, predicts: bool) -> None:
+    """Raises `UserError` for a G that is given frames in a game that has none for it, and the other way round."""
+    if bool(given_channels(G)) == predicts:
+        return
+    if predicts:
+        raise UserError("the game 'prediction' is for a G that is given first frames: set --G.name dvdgan --G.given 1")
+    raise UserError("this G goes on from first frames: set --game.name prediction, or --G.given 0")
+
+
+def given_channels(G: nn.Module) -> int:
+    """Channels of the first frames that G is given, of all of them together; 0 where it starts from noise alone."""
+    return int(getattr(G, "given_channels", 0))
 
 
 def in_full(values: Tensor) -> Tensor:

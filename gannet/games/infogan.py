@@ -112,9 +112,10 @@ class CodedNoise:
 
 @dataclass(frozen=True)
 class CodedBatch(CodedNoise):
-    """The same, and reals x that have nothing to do with the code."""
+    """The same, and reals x and given images a that have nothing to do with the code."""
 
     x: Tensor
+    a: Tensor
 
 
 class CodedDraw:
@@ -125,11 +126,11 @@ class CodedDraw:
     """
 
     def __init__(self, draw: Draw, categories: int):
-        self.draw, self.categories = draw, categories
+        self.draw, self.offset, self.categories = draw, draw.offset, categories
 
     def __call__(self) -> CodedBatch:
         batch = self.draw()
-        return CodedBatch(z=batch.z, c=self.codes(batch), x=batch.x)
+        return CodedBatch(z=batch.z, c=self.codes(batch), x=batch.x, a=batch.a)
 
     def noise(self) -> CodedNoise:
         noise = self.draw.noise()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,8 @@ from torch.nn.functional import interpolate
 
 from gannet.errors import UserError
 from gannet.games.gan import GAN, in_full
-from gannet.losses.auxiliary import l1
 from gannet.games.turn import Batch, Draw, Loss, Noise, Now, Pieces, Turn
+from gannet.losses.auxiliary import l1
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class GivenDraw:
     """Batches of images that G is given, as `make` has them."""
 
     def __init__(self, draw: Draw):
-        self.draw, self.batch, self.offset, self.size = draw, draw.batch, draw.offset, draw.size
+        self.draw, self.offset = draw, draw.offset
 
     def __call__(self) -> Batch:
         return self.make(self.draw())
@@ -67,21 +67,21 @@ class Beside(Alone):
     """What a translator was given and, along the channels, what it makes of it."""
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
-        made = self.G(z)
-        return torch.cat([z.to(made.dtype), made], 1)
+        return torch.cat([z, self.G(z)], 1)
 
 
 class Pix2pix(GAN):
     """D tells pairs of a and its target from pairs of a and what G makes of it (Isola et al. 2017, equation 1).
 
     `l1` is the weight of G's absolute distance to the target (lambda, equation 4). There is no z: dropout is
-    G's noise (section 2.1).
+    G's noise (section 2.1). The paper halves D's objective: see `CycleGAN`.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("pairs",)
     labels_for_d: ClassVar[bool] = False
     pictures_for_d: ClassVar[int] = 2
     translates: ClassVar[bool] = True
+    has_targets: ClassVar[bool] = True
 
     def __init__(self, pieces: Pieces, *, l1: float = 100.0, d_steps: int = 1):
         super().__init__(pieces, d_steps=d_steps)
@@ -105,20 +105,24 @@ class Pix2pix(GAN):
 class SRGAN(GAN):
     """G makes images large again that were reduced (Ledig et al. 2017).
 
-    For the first `start_kimg` thousand images by the squared distance of pixels alone, so that D does not begin
-    with a G that knows nothing (section 3.2). Then `adversarial` is the weight of D's word beside the penalty
-    `content` (equation 3), and `pixel` that of the absolute distance of pixels (ESRGAN: Wang et al. 2018, equation 3).
+    For the first `start_kimg` thousand images by the distance of pixels alone, so that D does not begin with a G
+    that knows nothing (section 3.2): the `squared` one, or the `absolute` one (ESRGAN: Wang et al. 2018, section 4.1).
+    Then `adversarial` is the weight of D's word beside the penalty `content` (equation 3), and `pixel` that of the
+    absolute distance of pixels (ESRGAN, equation 3).
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("images",)
     labels_for_d: ClassVar[bool] = False
     translates: ClassVar[bool] = True
+    enlarges: ClassVar[bool] = True
+    has_targets: ClassVar[bool] = True
 
     def __init__(
         self,
         pieces: Pieces,
         *,
         start_kimg: float = 0.0,
+        start_distance: Literal["squared", "absolute"] = "squared",
         adversarial: float = 1e-3,
         pixel: float = 0.0,
         d_steps: int = 1,
@@ -126,10 +130,9 @@ class SRGAN(GAN):
         super().__init__(pieces, d_steps=d_steps)
         if min(start_kimg, adversarial, pixel) < 0:
             raise UserError("game.start_kimg, game.adversarial and game.pixel must be at least 0")
-        self.start_kimg, self.adversarial, self.pixel = start_kimg, adversarial, pixel
+        self.start_kimg, self.start_distance = start_kimg, start_distance
+        self.adversarial, self.pixel = adversarial, pixel
         self.scale = cast(int, self.G.scale)
-        if self.scale == 1:
-            raise UserError("srgan enlarges, and this G makes images as large as it is given: set --G.name srresnet")
         self.G = Alone(self.G)
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
@@ -142,6 +145,8 @@ class SRGAN(GAN):
 
     def pixel_loss(self, batch: Batch) -> Loss:
         made = in_full(self.G(batch.z, batch.c))
+        if self.start_distance == "absolute":
+            return Loss({"pixel": l1(made, batch.x)})
         return Loss({"pixel": (made - batch.x).square().flatten(1).mean(1)})
 
     def g_loss(self, fake: Tensor, noise: Noise, batch: Batch) -> Loss:

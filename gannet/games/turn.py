@@ -37,13 +37,10 @@ class Batch(Noise, Protocol):
 class Draw(Protocol):
     """Where a game takes its batches from: each call is a fresh one.
 
-    Of the `batch` samples of an iteration these are `size`, from number `offset` on: with several ranks
-    or micro-batches each has its own.
+    They are the iteration's samples from number `offset` on: with several ranks or micro-batches each has its own.
     """
 
-    batch: int
     offset: int
-    size: int
 
     def __call__(self) -> Batch: ...
 

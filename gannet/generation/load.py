@@ -2,26 +2,34 @@
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from shlex import quote
+from typing import Any, Literal, cast
 
+import cattrs
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gannet.config import CONVERTER, Data
 from gannet.errors import UserError, nearest
+from gannet.generation.translate import ImageToImage
 from gannet.generation.truncation import standing_statistics, truncated_normal
 from gannet.images import to_uint8
-from gannet.networks import DISCRIMINATORS, GENERATORS
+from gannet.networks import DISCRIMINATORS, GENERATORS, TRANSLATORS
 from gannet.networks.folder import generator_folder, load_network
+from gannet.networks.translator import Translator
 from gannet.noise import Stream, normal
 
 STANDING_BATCH = 64
 BALANCED = 1.5  # times as many images in the largest class as in the smallest
 GOLDEN = (5**0.5 - 1) / 2
+BACK = "generator_F"  # the folder of CycleGAN's F, from b to a
+
+Side = Literal["a", "b"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,11 @@ class Discriminator:
 
     @torch.inference_mode()
     def realness(self, x: Tensor, c: Tensor) -> Tensor:
-        """The probability that D gives to each image x `[N, C, R, R]` in [-1, 1]: `[N]` in [0, 1]."""
-        return torch.sigmoid(self.network(x, c).float())
+        """The probability that D gives to each image x `[N, C, R, R]` in [-1, 1]: `[N]` in [0, 1].
+
+        Of several logits of an image it is the mean.
+        """
+        return torch.sigmoid(self.network(x, c).float()).reshape(len(x), -1).mean(1)
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,10 @@ class Generator:
     shares: tuple[float, ...] = ()
     """How often each class was in the training data; empty where that is not known."""
     truncation: float | None = None
+    frames: int = 1
+    """Images that make one sample: above 1 of clips."""
+    given: Tensor | None = None
+    """First frames `[M, given * C, R, R]` in [-1, 1] to go on from, of a G that is given some."""
 
     @property
     def has_w(self) -> bool:
@@ -68,6 +83,8 @@ class Generator:
     ) -> Tensor:
         """Images number `start` to `start + num` of a seed: float32 `[num, C, R, R]` in [-1, 1].
 
+        Of clips it is `[num, frames, C, R, R]`.
+
         Image i of a seed is the same whatever `num`, `batch` and the device. `labels` is one class
         (name or number) for all, or one for each; without it they are those of `label_numbers`. Four
         channels are RGB premultiplied with alpha. `truncation` is that of `truncated`.
@@ -78,8 +95,10 @@ class Generator:
         parts = []
         for first in range(0, num, batch):
             size = min(batch, num - first)
-            parts.append(self.images(self.z(seed, start + first, size), c[first : first + size]))
-        return torch.cat(parts) if parts else torch.empty(0, self.channels, self.resolution, self.resolution)
+            parts.append(self.images(self.z(seed, start + first, size), c[first : first + size], start + first))
+        shape = (self.frames, self.channels) if self.frames > 1 else (self.channels,)
+        made = torch.cat(parts) if parts else torch.empty(0)
+        return made.reshape(num, *shape, self.resolution, self.resolution)
 
     def truncated(self, truncation: float) -> "Generator":
         """A copy whose images are more like each other, and mostly better.
@@ -98,23 +117,35 @@ class Generator:
         G = replace(self, network=copy.deepcopy(self.network), truncation=truncation)
         starts = count(step=STANDING_BATCH)
 
-        def batch() -> tuple[Tensor, Tensor]:
+        def batch() -> tuple[Tensor, ...]:
             start = next(starts)
             c = self.one_hot(self.label_numbers(STANDING_BATCH, None, start))
-            return G.z(0, start, STANDING_BATCH, Stream.STANDING), c
+            return G.z(0, start, STANDING_BATCH, Stream.STANDING), c, *G.start_of(start, STANDING_BATCH)
 
         with torch.backends.cudnn.flags(allow_tf32=False):
             standing_statistics(G.network, batch)
         return G
 
     @torch.inference_mode()
-    def images(self, z: Tensor, c: Tensor) -> Tensor:
-        """G(z, c), on CUDA too in whole float32."""
+    def images(self, z: Tensor, c: Tensor, start: int = 0) -> Tensor:
+        """G(z, c), on CUDA too in whole float32; clips are `[N, frames * C, R, R]`.
+
+        Clip i goes on from the first frames number (start + i) modulo M of `given`, where G is given some.
+        Raises `UserError` where there are none.
+        """
         network: Any = self.network
         with torch.backends.cudnn.flags(allow_tf32=False):
             if self.truncation is not None and self.has_w:
                 return network.truncated(z, c, self.truncation).float()
-            return network(z, c).float()
+            return network(z, c, *self.start_of(start, len(z))).float()
+
+    def start_of(self, start: int, num: int) -> tuple[Tensor, ...]:
+        """The first frames of clips number `start` to `start + num`, of a G that is given some; else nothing."""
+        if not getattr(self.network, "given_channels", 0):
+            return ()
+        if self.given is None:
+            raise UserError("this generator goes on from first frames: name a folder of videos with --given")
+        return (self.given[torch.arange(start, start + num) % len(self.given)].to(self.device),)
 
     def z(self, seed: int, start: int, num: int, stream: Stream = Stream.SAMPLE) -> Tensor:
         """z number `start` to `start + num` of a seed, `[num, z_dim]`."""
@@ -182,21 +213,53 @@ def by_share(start: int, num: int, shares: Sequence[float]) -> np.ndarray:
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Generator:
     """The generator of a run folder, or of a generator folder. Runs no code from it.
 
-    Raises `UserError` where there is none or it cannot be read.
+    Raises `UserError` where there is none, it cannot be read, or it makes images of images.
+    """
+    G = load_any(path, device)
+    if isinstance(G, ImageToImage):
+        raise UserError(
+            f"{path} makes images of images, not of noise: gannet translate {quote(str(path))} FOLDER --out DIR"
+        )
+    return G
+
+
+def load_translator(path: str | os.PathLike[str], device: str | torch.device = "cpu", to: Side = "b") -> ImageToImage:
+    """What a run translates with, as `load_any`. Raises `UserError` too where it makes images of noise."""
+    G = load_any(path, device, to)
+    if isinstance(G, Generator):
+        how = f"gannet sample {quote(str(path))} --out DIR"
+        raise UserError(f"{path} makes images of noise, not of images: {how}")
+    return G
+
+
+def load_any(
+    path: str | os.PathLike[str], device: str | torch.device = "cpu", to: Side = "b"
+) -> Generator | ImageToImage:
+    """The G of a run folder, or of a generator folder; `to` a the F of CycleGAN, which goes the other way.
+
+    Runs no code from it. Raises `UserError` where there is none or it cannot be read.
     """
     folder = generator_folder(Path(path))
-    network, config = load_network(folder, GENERATORS)
+    if to == "a":
+        folder = folder.with_name(BACK)
+        if not folder.exists():
+            raise UserError(f"{path} has no way back, as runs of cyclegan have (the folder {BACK}): leave --to a out")
+    network, config = load_network(folder, GENERATORS | TRANSLATORS)
     device = torch.device(device)
+    network.to(device)
+    if isinstance(network, Translator):
+        return ImageToImage(network, data_of(config, folder), config["channels"], device)
     classes, shares = tuple(config["classes"]), tuple(config.get("class_shares", ()))
     if shares and (len(shares) != len(classes) or not all(0 < share <= 1 for share in shares)):
         raise UserError(f"the class_shares in {folder / 'config.json'} are not one number a class, above 0 to 1")
-    return Generator(
-        network.to(device),
-        classes,
-        cast(int, network.z_dim),
-        config["resolution"],
-        config["channels"],
-        device,
-        folder,
-        shares,
-    )
+    frames = config.get("frames", 1)
+    facts = config["resolution"], config["channels"] // frames, device, folder, shares
+    return Generator(network, classes, cast(int, network.z_dim), *facts, frames=frames)
+
+
+def data_of(config: Mapping[str, Any], folder: Path) -> Data:
+    """How the images that G was trained on were made alike. Raises `UserError` where that cannot be."""
+    try:
+        return CONVERTER.structure({**config.get("data", {}), "resolution": config["resolution"]}, Data)
+    except (cattrs.BaseValidationError, TypeError) as error:
+        raise UserError(f"the table data in {folder / 'config.json'} is none that a run writes") from error

@@ -20,7 +20,7 @@ HOPELESS_RATE = 0.002  # of them kept
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: its number within the seed, its class, its pixels uint8 `[C, R, R]`."""
+    """One image or clip: number within the seed, class, pixels uint8 `[C, R, R]` or `[frames * C, R, R]`."""
 
     number: int
     label: int
@@ -34,6 +34,7 @@ class Drawn:
     files: list[Path]
     num: int
     num_drawn: int
+    what: str = "images"
 
 
 def samples(
@@ -51,7 +52,7 @@ def samples(
     for first in count(step=BATCH):
         labels = in_turn(first, BATCH, len(G.classes)) if equally else G.label_numbers(BATCH, label, first)
         c = G.one_hot(labels)
-        x = G.images(G.z(seed, first, BATCH), c)
+        x = G.images(G.z(seed, first, BATCH), c, first)
         ratings = D.realness(x, c).cpu().numpy() if D else np.ones(BATCH)
         images = G.to_uint8(x)
         kept = np.flatnonzero(ratings >= (min_realness or 0.0))
@@ -107,8 +108,7 @@ def write_files(G: Generator, chosen: list[Sample], seed: int, out: Path) -> lis
     """One PNG for each sample, named by seed, number and class."""
     files = []
     for sample in chosen:
-        name = f"_{safe(G.classes[sample.label])}" if G.classes else ""
-        path = out / f"seed{seed}_{sample.number:06d}{name}.png"
+        path = out / f"{file_name(G, sample, seed)}.png"
         data = png(to_pil(sample.image))
         write_with(path, lambda file, data=data: file.write(data))
         files.append(path)
@@ -116,11 +116,14 @@ def write_files(G: Generator, chosen: list[Sample], seed: int, out: Path) -> lis
 
 
 def write_grid(G: Generator, chosen: list[Sample], out: Path, beside_real: bool = False) -> list[Path]:
-    """All samples in one PNG; a column for each class where that comes out even.
+    """All samples in one PNG; a column for each class where that comes out even. Of clips the frames are in a row.
 
     With `beside_real` the run's grid of reals stands at the left. Raises `UserError` where there is none.
     """
-    picture = grid(np.stack([sample.image for sample in chosen]), class_columns(len(chosen), len(G.classes)))
+    images, columns = np.stack([sample.image for sample in chosen]), class_columns(len(chosen), len(G.classes))
+    if G.frames > 1:
+        images, columns = images.reshape(-1, G.channels, *images.shape[2:]), G.frames
+    picture = grid(images, columns)
     if beside_real:
         reals = G.folder.parent / "samples" / "real.png"
         if not reals.exists():
@@ -129,6 +132,12 @@ def write_grid(G: Generator, chosen: list[Sample], out: Path, beside_real: bool 
             picture = side_by_side(left, picture)
     write_with(out, lambda file: file.write(png(picture)))
     return [out]
+
+
+def file_name(G: Generator, sample: Sample, seed: int) -> str:
+    """Seed, number and class, without an extension."""
+    name = f"_{safe(G.classes[sample.label])}" if G.classes else ""
+    return f"seed{seed}_{sample.number:06d}{name}"
 
 
 def safe(name: str) -> str:

@@ -24,11 +24,11 @@ def truncated_normal(z: np.ndarray, bound: float) -> np.ndarray:
 
 
 @torch.no_grad()
-def standing_statistics(G: nn.Module, sample: Callable[[], tuple[Tensor, Tensor]], passes: int = PASSES) -> None:
+def standing_statistics(G: nn.Module, sample: Callable[[], tuple[Tensor, ...]], passes: int = PASSES) -> None:
     """Replaces the running statistics of G's batch norms by their means over forward passes (the paper's appendix).
 
-    `sample` gives the z `[N, z_dim]` and c `[N, num_classes]` of one pass, truncated as they will be
-    used: what was collected in training fits z that is not. Nothing else of G changes, its mode included.
+    `sample` gives the z `[N, z_dim]` and c `[N, num_classes]` of one pass (and what else G takes), truncated as they
+    will be used: what was collected in training fits z that is not. Nothing else of G changes, its mode included.
     """
     norms = [module for module in G.modules() if isinstance(module, _BatchNorm)]
     modes = [(module, module.training) for module in G.modules()]

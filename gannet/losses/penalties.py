@@ -1,8 +1,8 @@
 """What keeps D or G well-behaved beside the objective: functions of D and its inputs, of logits, features or weights.
 
-D is here any function of x alone, `[N, ...]` to `[N]`: a game binds the labels. Nothing is drawn and
-nothing is remembered: the caller brings the noise, keeps the running means and sets the weights. One
-value a sample, `[N]`, where not said otherwise.
+D is here any function of x alone, `[N, ...]` to `[N]`: a game binds the labels. Where it gives `[N, P]`, the mean of
+those is differentiated. Nothing is drawn and nothing is remembered: the caller brings the noise, keeps the running
+means and sets the weights. One value a sample, `[N]`, where not said otherwise.
 """
 
 import math
@@ -18,7 +18,8 @@ def input_gradient(D: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     It is one of each sample alone only where D rates each sample alone: batch norm in D mixes them.
     """
     x = x.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
+    ratings = D(x).reshape(len(x), -1).mean(1)
+    (gradient,) = torch.autograd.grad(ratings.sum(), x, create_graph=True)
     return gradient.reshape(len(x), -1).to(torch.promote_types(gradient.dtype, torch.float32))
 
 
@@ -127,6 +128,9 @@ def orthogonality(weight: Tensor) -> Tensor:
 
 
 def best(losses: Tensor, logits: Tensor, k: int) -> Tensor:
-    """G's losses on the k fakes that D finds most real: `[N]` and `[N]` to `[k]` (Sinha et al. 2020, section 3)."""
+    """G's losses on the k fakes that D finds most real: `[N]` and `[N]` to `[k]` (Sinha et al. 2020, section 3).
+
+    Of `[N, P]` and `[N, P]`, `[k, P]`: those whose P logits have the highest mean.
+    """
     assert losses.shape == logits.shape
-    return losses[logits.detach().topk(k).indices]
+    return losses[logits.detach().reshape(len(logits), -1).mean(1).topk(k).indices]

@@ -35,6 +35,12 @@ class Judged:
     augment: Callable[[Tensor], Tensor]
     real_logits: Tensor | None = None
     fake_logits: Tensor | None = None
+    channels: int = 0
+    """Of one picture, where D sees several as one; 0 where it sees one alone."""
+
+    def made(self) -> tuple[Tensor, Tensor]:
+        """The last picture of reals and fakes: before it stands what G was given, where D sees that as well."""
+        return self.x[:, -self.channels :], self.fake[:, -self.channels :]
 
     def rate(self, x: Tensor) -> Tensor:
         """D's logits of x as D sees it, in D's turn, where reals and fakes have the same labels.
@@ -53,6 +59,8 @@ class Penalty(nn.Module, ABC):
     """
 
     player = "D"
+    needs_targets = False
+    """Whether fake number i is compared with real number i."""
 
     def __init__(self, every: int = 1, **weights: float):
         super().__init__()

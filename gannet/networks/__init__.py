@@ -8,8 +8,9 @@ A generator is built as `Generator(resolution, channels, num_classes, *, z_dim, 
 logits are made from, `[N, D.num_features]`, in one forward (`base.Rating`). A translator is built as
 `Translator(resolution, channels, num_classes, *, ...)`, and `G(a)` makes images of images a
 (`translator.Translator`). A module whose buffers move with means over the batch names them in
-`batch_means`: games make them the ranks' mean. Of clips, whose frames lie one after
-another along the channels, `dvdgan`'s D gives two logits, `[N, 2]`.
+`batch_means`: games make them the ranks' mean. Of clips, whose frames lie one after another along the
+channels, `channels` are those of all frames; a part with a fourth positional parameter `frames` is told
+how many there are.
 """
 
 from gannet.parts import Table
@@ -45,4 +46,5 @@ DISCRIMINATORS = Table(
     ("stylegan2", "gannet.networks.stylegan2:Discriminator"),
     ("dvdgan", "gannet.networks.dvdgan:Discriminator"),
     ("patchgan", "gannet.networks.patchgan:Discriminator"),
+    ("vgg", "gannet.networks.vgg:Discriminator"),
 )

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, pad, relu
+from torch.nn.functional import avg_pool2d, conv3d, relu
 
 from gannet.errors import UserError
 from gannet.networks.base import Rating
@@ -38,20 +38,20 @@ class Generator(nn.Module):
         resolution: int,
         channels: int,
         num_classes: int,
+        frames: int = 1,
         *,
         z_dim: int = 120,
         width: int = 64,
         embedding_dim: int = 120,
-        frames: int = 16,
         given: int = 0,
     ):
         super().__init__()
-        each = channels_of_each("G", channels, frames)
+        each = channels_of_each(channels, frames)
         features = features_of(resolution, width, "G")
         at_least(1, **{"G.z_dim": z_dim, "G.embedding_dim": embedding_dim})
         at_least(0, **{"G.given": given})
         if given >= frames:
-            raise UserError(f"G.given is {given}, and must be below G.frames, {frames}: no frame is left to make")
+            raise UserError(f"G.given is {given}, and must be below data.frames, {frames}: no frame is left to make")
         self.z_dim, self.given_channels, self.start = z_dim, given * each, (1, features[0], 4, 4)
         self.embed = ClassEmbedding(num_classes, embedding_dim) if num_classes else nn.Identity()
         dim, made = z_dim + (embedding_dim if num_classes else 0), frames - given
@@ -145,7 +145,8 @@ class Encoder(nn.Module):
 class Discriminator(Rating):
     """A clip `[N, frames * C, R, R]` to two logits, `[N, 2]`: of single frames, and of the movement.
 
-    Objectives take them one by one, as the paper's hinge does. The features of both stand side by side.
+    Objectives take them one by one, as the paper's hinge does. The features of both stand side by side. Of clips
+    with fewer than `num_spatial` frames it sees them all.
     """
 
     def __init__(
@@ -153,17 +154,16 @@ class Discriminator(Rating):
         resolution: int,
         channels: int,
         num_classes: int,
+        frames: int = 1,
         *,
         width: int = 64,
-        frames: int = 16,
         num_spatial: int = 8,
     ):
         super().__init__()
-        each = channels_of_each("D", channels, frames)
+        each = channels_of_each(channels, frames)
         features = features_of(resolution, width, "D")[::-1]
-        if not 1 <= num_spatial <= frames:
-            raise UserError(f"D.num_spatial is {num_spatial}, and must be from 1 to D.frames, {frames}")
-        self.spatial = SpatialDiscriminator(each, features, num_classes, frames, num_spatial)
+        at_least(1, **{"D.num_spatial": num_spatial})
+        self.spatial = SpatialDiscriminator(each, features, num_classes, frames, min(num_spatial, frames))
         self.temporal = TemporalDiscriminator(each, features[:-1], num_classes, frames)
         self.num_features = self.spatial.num_features + self.temporal.num_features
         finish(self)
@@ -229,8 +229,8 @@ class ClipDownBlock(DownBlock):
 class ClipConv(nn.Conv2d):
     """A 3x3x3 convolution of frames `[N * frames, before, H, W]`, zeros around the clip.
 
-    It is one of 3x3 over each frame with its neighbours' channels beside its own: so its weight has four
-    dimensions, and with them the memory formats and half-precision kernels of all others.
+    Its weight `[after, 3 * before, 3, 3]` has the channels of the frame before first, then the frame's own, and
+    four dimensions: so spectral norm and orthogonal values take it as the 3x3 ones, over the neighbours side by side.
     """
 
     def __init__(self, before: int, after: int, frames: int):
@@ -238,9 +238,9 @@ class ClipConv(nn.Conv2d):
         self.frames = frames
 
     def forward(self, input: Tensor) -> Tensor:
-        clips = pad(input.unflatten(0, (-1, self.frames)), (0, 0, 0, 0, 0, 0, 1, 1))
-        neighbours = torch.cat([clips[:, :-2], clips[:, 1:-1], clips[:, 2:]], dim=2)
-        return super().forward(neighbours.flatten(0, 1))
+        clips = input.unflatten(0, (-1, self.frames)).transpose(1, 2)
+        kernel = self.weight.unflatten(1, (3, -1)).transpose(1, 2)
+        return conv3d(clips, kernel, self.bias, padding=1).transpose(1, 2).flatten(0, 1)
 
 
 def down_blocks(channels: int, features: list[int], frames: int = 0) -> list[nn.Module]:
@@ -263,13 +263,12 @@ def frames_of(x: Tensor, frames: int) -> Tensor:
     return x.unflatten(1, (frames, -1)).flatten(0, 1)
 
 
-def channels_of_each(player: str, channels: int, frames: int) -> int:
+def channels_of_each(channels: int, frames: int) -> int:
     """Channels of one frame. Raises `UserError` where the clip is not made of so many images."""
-    at_least(1, **{f"{player}.frames": frames})
+    at_least(1, frames=frames)
     if channels % frames or channels // frames not in (1, 3, 4):
         raise UserError(
-            f"{player}.frames is {frames}, and a clip of {channels} channels is not so many images of 1, 3 or 4"
-            f" channels: set --{player}.frames to --data.frames"
+            f"a clip of {channels} channels is not {frames} images of 1, 3 or 4 channels: set --data.frames"
         )
     return channels // frames
 

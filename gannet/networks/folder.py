@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from gannet.errors import UserError
 from gannet.files import write_text, write_with
-from gannet.parts import Table
+from gannet.parts import Table, facts_for
 
 
 def save_network(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
     """Writes the weights and buffers of `network`, and what is needed to build it again.
 
-    `config` holds `name` (its row in the table), `resolution`, `channels`, `classes`, `settings`,
-    and whatever else readers may want.
+    `config` holds `name` (its row in the table), `resolution`, `channels`, `classes`, `settings`, of clips `frames`
+    (and the channels of all of them), and whatever else readers may want.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     write_with(folder / "model.safetensors", lambda file: file.write(save(state)))
@@ -65,7 +65,7 @@ def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]
     try:
         build = table.find(config["name"])
         facts = config["resolution"], config["channels"], len(config["classes"])
-        network = build(*facts, **config["settings"])
+        network = build(*facts, **facts_for(build, frames=config.get("frames", 1)), **config["settings"])
         network.load_state_dict(weights)
     except (KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"the weights and config.json in {folder} do not fit: {str(error).splitlines()[0]}") from error

@@ -99,9 +99,23 @@ class SameBatchNorm(nn.Module):
         return self.norm(x)
 
 
+class InstanceNorm(nn.InstanceNorm2d):
+    """Each feature of each image to mean 0 and variance 1 (Ulyanov et al. 2016), without scale and shift.
+
+    Of a single image torch's own gives wrong gradients on the CPU where those that come in lie channels last
+    (seen in 2.15): here they are laid out as it has its features.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        out = super().forward(input)
+        if out.requires_grad:
+            out.register_hook(Tensor.contiguous)
+        return out
+
+
 def norm_layers(norm: str, features: int) -> list[nn.Module]:
     """Batch norm, or instance norm without scale and shift (Ulyanov et al. 2016), in a list; of other names none."""
-    kinds: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
+    kinds: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "instance": InstanceNorm}
     return [kinds[norm](features)] if norm in kinds else []
 
 

@@ -8,7 +8,7 @@ blocks, two doublings. Instance norm (Ulyanov et al. 2016) has neither scale nor
 import torch
 from torch import Tensor, nn
 
-from gannet.networks.layers import at_least, initialise
+from gannet.networks.layers import InstanceNorm, at_least, initialise
 from gannet.networks.translator import Added, Translator
 
 
@@ -65,9 +65,9 @@ def block(features: int) -> Added:
         *normed(nn.Conv2d(features, features, 3)),
         Reflection(1),
         nn.Conv2d(features, features, 3),
-        nn.InstanceNorm2d(features),
+        InstanceNorm(features),
     )
 
 
 def normed(conv: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
-    return [conv, nn.InstanceNorm2d(conv.out_channels), nn.ReLU(inplace=True)]
+    return [conv, InstanceNorm(conv.out_channels), nn.ReLU(inplace=True)]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gannet.errors import UserError
 from gannet.training.ranks import AllReduce, Ranks
 
 
@@ -118,3 +119,21 @@ def synchronise(network: nn.Module, ranks: Ranks) -> None:
         for name, child in module.named_children():
             if isinstance(child, _BatchNorm) and not isinstance(child, SyncBatchNorm):
                 setattr(module, name, SyncBatchNorm(child, ranks))
+
+
+def refuse_single_values(network: nn.Module) -> None:
+    """Has every batch norm of the network raise `UserError` for one value a feature, which it would make 0.
+
+    A batch of one image is none where there are several pixels: that is instance norm (Isola et al. 2017, section 3.4).
+    """
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and not isinstance(module, SyncBatchNorm):
+            module.register_forward_pre_hook(refuse_single_value)
+
+
+def refuse_single_value(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+    if norm.training and inputs[0].numel() == inputs[0].shape[1]:
+        raise UserError(
+            "batch norm has one value a feature to go by here, and needs several: set --batch (or --train.micro-batch)"
+            " to 2 or more"
+        )

@@ -19,9 +19,9 @@ from gannet.games import GAMES
 from gannet.games.turn import Game, Pieces
 from gannet.losses import OBJECTIVES, PENALTIES
 from gannet.networks import DISCRIMINATORS, GENERATORS, TRANSLATORS
-from gannet.parts import Table, settings_of
+from gannet.parts import Table, facts_for, settings_of
 from gannet.training.adam import Adam
-from gannet.training.batch_norm import synchronise
+from gannet.training.batch_norm import refuse_single_values, synchronise
 from gannet.training.ema import EMA
 from gannet.training.engine import Engine, reseed
 from gannet.training.freeze import freeze_first, learning
@@ -95,7 +95,8 @@ def build_networks(recipe: Recipe, channels: int, num_classes: int, allow_code: 
     `channels` are those of one image; clips have as many for each frame.
     """
     game = game_of(recipe, allow_code)
-    depth = channels * (recipe.data.num_frames if recipe.data.kind == "clips" else 1)
+    frames = recipe.data.clip_length
+    depth = channels * frames
     networks = {}
     for number, (name, field) in enumerate(game.built.items()):
         part = getattr(recipe, field)
@@ -104,18 +105,8 @@ def build_networks(recipe: Recipe, channels: int, num_classes: int, allow_code: 
             own = depth * game.pictures_for_d, num_classes * game.labels_for_d
         reseed(recipe.seed, -2, number)
         build = PARTS[field].find(part.name, allow_code)
-        networks[name] = build(recipe.data.resolution, *own, **part.settings)
+        networks[name] = build(recipe.data.resolution, *own, **facts_for(build, frames=frames), **part.settings)
     return networks
-
-
-def check_batch_norm(recipe: Recipe, networks: Mapping[str, nn.Module]) -> None:
-    """Raises `UserError` where batch norm would see single images."""
-    size = recipe.train.micro_batch or recipe.train.batch
-    normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for net in networks.values() for m in net.modules())
-    if size == 1 and normed:
-        raise UserError(
-            "batch norm needs more than one image at once: set --batch (or --train.micro-batch) to 2 or more"
-        )
 
 
 def check_kind(recipe: Recipe, allow_code: bool) -> None:
@@ -163,18 +154,19 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
     shape = channels, recipe.data.resolution, recipe.data.resolution
     pieces = Pieces(networks, objective, penalties, augment, num_classes, channels, shape)
     make_game, ended = GAMES.find(recipe.game.name, allow_code), at_the_end(recipe)
+    reseed(recipe.seed, -2, len(networks))
+    game: Game = make_game(pieces, **recipe.game.settings)
     try:  # a part refuses what a schedule would make of it
         build_parts(ended, engine, allow_code)
         make_game(pieces, **ended.game.settings)
     except UserError as error:
         raise UserError(f"where the schedules end, {error}") from error
-    reseed(recipe.seed, -2, len(networks))
-    game: Game = make_game(pieces, **recipe.game.settings)
     networks = networks | {name: engine.place(network).train() for name, network in game.networks.items()}
-    check_batch_norm(recipe, networks)
     if recipe.train.freeze_d:
         x = torch.zeros(2, *dataset.images.shape[1:], device=engine.device)  # also of pairs
-        freeze_first(networks["D"], recipe.train.freeze_d, x, x.new_zeros(2, num_classes * game.labels_for_d))
+        c = x.new_zeros(2, num_classes * game.labels_for_d)
+        for name in (name for name, field in game.built.items() if field == "D"):
+            freeze_first(networks[name], recipe.train.freeze_d, x, c)
     if set(recipe.optim) != set(game.players):
         have, want = ", ".join(recipe.optim), ", ".join(game.players)
         raise UserError(f"optim has {have}, and the players of '{recipe.game.name}' are {want}")
@@ -186,6 +178,7 @@ def build_training(recipe: Recipe, dataset: Dataset, engine: Engine, allow_code:
     ema = EMA(averaged, half_life, recipe.ema.warm_up) if half_life or grows else None
     for network in networks.values():
         synchronise(network, engine.ranks)
+        refuse_single_values(network)
     loader = Loader(dataset, recipe.data, recipe.seed, typing.cast(int, networks["G"].z_dim), engine.device)
     remembering = {f"penalty {name}": penalty for name, penalty in penalties.items()} | {"augment": augment}
     return Training(recipe, engine, loader, networks | remembering, game, optimizers, ema)

@@ -22,7 +22,11 @@ MAX_POINTS = 1000
 
 @torch.no_grad()
 def generate(
-    networks: Collection[nn.Module], show: Callable[[Batch], Mapping[str, Tensor]], batch: Batch, mode: str, most: int = 64
+    networks: Collection[nn.Module],
+    show: Callable[[Batch], Mapping[str, Tensor]],
+    batch: Batch,
+    mode: str,
+    most: int = 64,
 ) -> dict[str, np.ndarray]:
     """What a game shows of a batch, uint8 `[N, k * C, H, W]` by name.
 

@@ -20,9 +20,9 @@ from gannet.files import told, write_with
 from gannet.images import grid, png, side_by_side
 from gannet.networks.folder import save_network
 from gannet.training.checkpoint import restore_newest, save_checkpoint
+from gannet.training.engine import halved, kept_memory, out_of_memory
 from gannet.training.gallery import Gallery
 from gannet.training.initial import FOLDERS
-from gannet.training.engine import halved, kept_memory, out_of_memory
 from gannet.training.loop import Training, play
 from gannet.training.pictures import read_stats, save_curves, save_evolution, save_grid
 from gannet.training.rating import as_rater
@@ -224,11 +224,12 @@ class Run:
         t = self.training
         part = getattr(t.recipe, name)
         has_labels = name == "G" or t.game.labels_for_d
-        frames = t.recipe.data.num_frames if t.recipe.data.kind == "clips" else 1
+        frames = t.recipe.data.clip_length
         config = {
             "name": part.name,
             "resolution": t.recipe.data.resolution,
             "channels": self.gallery.channels * frames * (1 if name == "G" else t.game.pictures_for_d),
+            "frames": frames,
             "classes": list(t.loader.dataset.classes) if has_labels else [],
             "settings": dict(part.settings),
             "kimg": t.cur_nimg / 1000,
@@ -239,6 +240,9 @@ class Run:
             num_classes = self.gallery.num_classes
             shares = np.bincount(labels, minlength=num_classes) / len(labels) if num_classes else ()
             config |= {"class_shares": [float(share) for share in shares] if np.all(shares) else []}
+            config["data"] = {
+                name: getattr(t.recipe.data, name) for name in ("fit", "filter", "alpha", "range", "stride")
+            }
             return config | {"ema_half_life_kimg": t.ema.half_life_kimg if t.ema else 0.0}
         return config | {"logit_is_probability": t.game.objective.classifier}
 

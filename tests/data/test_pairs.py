@@ -10,7 +10,7 @@ from PIL import Image
 
 from gannet.config import Data
 from gannet.data.dataset import Dataset, opened, prepare
-from gannet.data.pairs import Halves, Matched
+from gannet.data.pairs import Halves, Matched, of_one_shape
 from gannet.data.sources import Folder
 from gannet.errors import UserError
 
@@ -121,6 +121,35 @@ def test_a_pair_with_a_bad_image_is_left_out_whole(tmp_path: Path, settings: Dat
     dataset = decoded(replace(settings, other=str(tmp_path / "b"), max_unreadable=0.5))
     assert dataset.unreadable == [("1.png", "the file is empty"), ("2.png", "not an image of a known kind")]
     assert values(dataset.images) == [[0, 100], [3, 103]]
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_partners_of_other_shapes_are_named_unless_they_are_stretched(
+    tmp_path: Path, settings: Data, swap: bool
+) -> None:
+    """A crop would show a part of the one beside the whole of the other."""
+    save(tmp_path / "a/1.png", 1)
+    save(tmp_path / "b/1.png", 2, 2)
+    save(tmp_path / "a/2.png", 3, 3)
+    save(tmp_path / "b/2.png", 4, 4, size=9)
+    both = replace(settings, other=str(tmp_path / "b"), swap=swap)
+    sizes = ("8x4", "4x4") if swap else ("4x4", "8x4")
+    dataset = decoded(replace(both, max_unreadable=0.5))
+    reason = "it has {} pixels, and its partner {}: crop both alike, or set --data.fit stretch".format(*sizes)
+    assert dataset.unreadable == [("1.png", reason)]
+    assert len(dataset.images) == 1
+    with pytest.raises(UserError, match=r"1 of 2 images cannot be read: 1\.png") as caught:
+        decoded(both)
+    assert "\n" not in str(caught.value)
+    assert len(decoded(replace(both, fit="stretch")).images) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [((100, 75), (33, 25), True), ((33, 25), (100, 76), True), ((4, 4), (6, 6), True), ((640, 480), (480, 640), False)],
+)
+def test_a_size_is_another_one_enlarged(one: tuple[int, int], other: tuple[int, int], expected: bool) -> None:
+    assert of_one_shape(one, other) == of_one_shape(other, one) == expected
 
 
 def test_held_out_pairs_stay_together(tmp_path: Path, settings: Data) -> None:

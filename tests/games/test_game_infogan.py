@@ -111,6 +111,8 @@ def test_continuous_codes_are_uniform() -> None:
 class Draws:
     """z of 0, then normal numbers in steps of a percentile."""
 
+    offset = 0
+
     def __init__(self) -> None:
         self.calls = 0
 
@@ -184,7 +186,7 @@ def test_a_run_samples_by_code(
         name: json.loads((run.path / name / "config.json").read_text()) for name in ("generator", "discriminator")
     }
     assert configs["generator"]["classes"] == ["0", "1", "2"] and configs["discriminator"]["classes"] == []
-    G = api.load(run.path)
+    G: Any = api.load(run.path)
     images, c = G.sample(3, labels="2"), torch.eye(3)
     assert torch.equal(images[:1], G.sample(1, labels=2)) and not torch.equal(images[:1], G.sample(1, labels=0))
     assert G.discriminator().realness(images, c).shape == (3,)

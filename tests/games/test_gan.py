@@ -48,6 +48,7 @@ class Draws:
     """Batch number i has x of 100 + i, noise number i has z and c of i."""
 
     calls: list[str] = field(default_factory=list)
+    offset: int = 0
 
     def __call__(self) -> Batch:
         self.calls.append("batch")

@@ -26,9 +26,9 @@ SIDE = 16
 
 def networks(classes: int = 3, frames: int = FRAMES, channels: int = 3, given: int = 0, **of_d: Any) -> tuple[Any, Any]:
     torch.manual_seed(1)
-    facts = SIDE, frames * channels, classes
-    G = GENERATORS.find("dvdgan")(*facts, **G_SMALL, frames=frames, given=given)
-    return G, DISCRIMINATORS.find("dvdgan")(*facts, **{"width": 2, "frames": frames, "num_spatial": 2, **of_d})
+    facts = SIDE, frames * channels, classes, frames
+    G = GENERATORS.find("dvdgan")(*facts, **G_SMALL, given=given)
+    return G, DISCRIMINATORS.find("dvdgan")(*facts, **{"width": 2, "num_spatial": 2, **of_d})
 
 
 def labels(num: int, classes: int = 3) -> Tensor:
@@ -47,8 +47,8 @@ def test_shapes(monkeypatch: pytest.MonkeyPatch, size: int, channels: int, frame
     """Without spectral norm, which changes no shape and is slow on the meta device."""
     monkeypatch.setattr("gannet.networks.biggan.spectrally_normalise", lambda network: None)
     with torch.device("meta"):
-        facts = size, frames * channels, classes
-        G, D = (table.find("dvdgan")(*facts, frames=frames) for table in (GENERATORS, DISCRIMINATORS))
+        facts = size, frames * channels, classes, frames
+        G, D = (table.find("dvdgan")(*facts) for table in (GENERATORS, DISCRIMINATORS))
         c = torch.zeros(2, classes)
         x = G(torch.zeros(2, 120), c)
         assert x.shape == (2, frames * channels, size, size)
@@ -75,14 +75,14 @@ def seen_by(network: nn.Module, kinds: Any, *inputs: Tensor) -> list[tuple[str, 
 def test_the_table_at_64_pixels() -> None:
     """A GRU at each size before two blocks, of which the second doubles; 3-D blocks first, at half the size."""
     w = 1
-    G = GENERATORS.find("dvdgan")(64, 4, 0, z_dim=5, width=w, frames=4)
+    G = GENERATORS.find("dvdgan")(64, 4, 0, 4, z_dim=5, width=w)
     rows = []
     for before, after, side in ((8, 8, 4), (8, 4, 8), (4, 2, 16), (2, 1, 32)):
         rows += [("ConvGRU", before, before, side), ("UpBlock", before, before, side)]
         rows += [("UpBlock", before, after, 2 * side)]
     none = torch.zeros(2, 0)
     assert seen_by(G, (ConvGRU, UpBlock), torch.randn(2, 5), none) == rows
-    D = DISCRIMINATORS.find("dvdgan")(64, 4, 0, width=w, frames=4, num_spatial=2)
+    D = DISCRIMINATORS.find("dvdgan")(64, 4, 0, 4, width=w, num_spatial=2)
     of_frames = [("DownBlock", *row) for row in ((1, 1, 32), (1, 2, 16), (2, 4, 8), (4, 8, 4), (8, 8, 4))]
     of_clips = [("ClipDownBlock", *row) for row in ((1, 1, 16), (1, 2, 8))]
     of_clips += [("DownBlock", *row) for row in ((2, 4, 4), (4, 8, 4))]
@@ -290,6 +290,20 @@ def test_frames_are_drawn_for_each_clip_without_replacement() -> None:
     assert D.eval().spatial.chosen(2, device).tolist() == [[0, 4, 7]] * 2
 
 
+def test_a_clip_with_fewer_frames_is_seen_whole() -> None:
+    _, D = networks(frames=3, num_spatial=8)
+    x = clips(frames=3).requires_grad_()
+    (by_x,) = torch.autograd.grad(D(x, labels(4))[:, 0].sum(), x)
+    assert by_x.reshape(4, 3, -1).any(2).all()
+
+
+def test_an_image_is_a_clip_of_one_frame() -> None:
+    with torch.device("meta"):
+        G, D = (table.find("dvdgan")(SIDE, 3, 0, width=2) for table in (GENERATORS, DISCRIMINATORS))
+    assert G(torch.zeros(2, 120, device="meta"), torch.zeros(2, 0, device="meta")).shape == (2, 3, SIDE, SIDE)
+    assert D.spatial.num_spatial == D.temporal.frames == 1
+
+
 def test_only_the_drawn_frames_reach_the_spatial_logit() -> None:
     _, D = networks(num_spatial=2)
     x = clips().requires_grad_()
@@ -347,18 +361,19 @@ def test_saved_networks_come_back_the_same(given: int, tmp_path: Path) -> None:
     z, c, a = torch.randn(4, 5), labels(4), clips()[:, : 3 * given]
     x = G(z, c, a).detach()  # moves the running statistics, and the singular vectors
     D(x, c)
-    config = {"name": "dvdgan", "resolution": SIDE, "channels": 3 * FRAMES, "classes": ["a", "b", "c"]}
-    save_network(tmp_path / "G", G, {**config, "settings": {**G_SMALL, "frames": FRAMES, "given": given}})
-    save_network(tmp_path / "D", D, {**config, "settings": {"width": 2, "frames": FRAMES, "num_spatial": 2}})
+    facts = {"resolution": SIDE, "channels": 3 * FRAMES, "frames": FRAMES, "classes": ["a", "b", "c"]}
+    config = {"name": "dvdgan", **facts}
+    save_network(tmp_path / "G", G, {**config, "settings": {**G_SMALL, "given": given}})
+    save_network(tmp_path / "D", D, {**config, "settings": {"width": 2, "num_spatial": 2}})
     assert torch.equal(load_network(tmp_path / "G", GENERATORS)[0](z, c, a), G.eval()(z, c, a))
     assert torch.equal(load_network(tmp_path / "D", DISCRIMINATORS)[0](x, c), D.eval()(x, c))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_training_stays_finite(precision: str) -> None:
-    parts = {"G": {"name": "dvdgan", **G_SMALL, "frames": 3}, "D": {"name": "dvdgan", "width": 2, "frames": 3}}
+    parts = {"G": {"name": "dvdgan", **G_SMALL}, "D": {"name": "dvdgan", "width": 2, "num_spatial": 2}}
     settings = {"data.resolution": SIDE, "train.batch": 4, "data.labels": True, "objective": {"name": "hinge"}}
-    t = tiny({**settings, **parts, "D.num_spatial": 2}, ("a", "b"))
+    t = tiny({**settings, **parts, "data.kind": "clips", "data.frames": 3}, ("a", "b"))
     t.engine = Engine(torch.device("cpu"), precision)
     before = [p.clone() for p in t.networks["G"].parameters()]
     for _ in range(6):
@@ -371,22 +386,23 @@ def test_training_stays_finite(precision: str) -> None:
 @pytest.mark.parametrize(
     ("player", "facts", "settings", "says"),
     [
-        ("G", (24, 48), {}, "pixels, not 24: set --data.resolution"),
-        ("D", (512, 48), {}, "pixels, not 512: set --data.resolution"),
-        ("G", (32, 47), {}, "G.frames is 16, and a clip of 47 channels is not"),
-        ("D", (32, 48), {"frames": 8}, "D.frames is 8, and a clip of 48 channels is not"),
-        ("G", (32, 48), {"frames": 0}, "G.frames is 0, and must be at least 1"),
-        ("G", (32, 48), {"given": 16}, "G.given is 16, and must be below G.frames, 16"),
-        ("G", (32, 48), {"given": -1}, "G.given is -1"),
-        ("G", (32, 48), {"width": 0}, "G.width is 0"),
-        ("G", (32, 48), {"z_dim": 0}, "G.z_dim is 0"),
-        ("D", (32, 48), {"num_spatial": 17}, "D.num_spatial is 17, and must be from 1 to D.frames, 16"),
-        ("D", (32, 48), {"num_spatial": 0}, "D.num_spatial is 0"),
+        ("G", (24, 48, 16), {}, "pixels, not 24: set --data.resolution"),
+        ("D", (512, 48, 16), {}, "pixels, not 512: set --data.resolution"),
+        ("G", (32, 47, 16), {}, "a clip of 47 channels is not 16 images of 1, 3 or 4 channels"),
+        ("D", (32, 48, 8), {}, "a clip of 48 channels is not 8 images"),
+        ("G", (32, 48, 0), {}, "frames is 0, and must be at least 1"),
+        ("G", (32, 48, 16), {"given": 16}, "G.given is 16, and must be below data.frames, 16"),
+        ("G", (32, 48, 16), {"given": -1}, "G.given is -1"),
+        ("G", (32, 48, 16), {"width": 0}, "G.width is 0"),
+        ("G", (32, 48, 16), {"z_dim": 0}, "G.z_dim is 0"),
+        ("D", (32, 48, 16), {"num_spatial": 0}, "D.num_spatial is 0"),
     ],
 )
-def test_what_cannot_be_is_one_line(player: str, facts: tuple[int, int], settings: dict[str, Any], says: str) -> None:
-    table = GENERATORS if player == "G" else DISCRIMINATORS
+def test_what_cannot_be_is_one_line(
+    player: str, facts: tuple[int, int, int], settings: dict[str, Any], says: str
+) -> None:
+    table, (resolution, channels, frames) = GENERATORS if player == "G" else DISCRIMINATORS, facts
     with pytest.raises(UserError) as caught:
-        table.find("dvdgan")(*facts, 0, **settings)
+        table.find("dvdgan")(resolution, channels, 0, frames, **settings)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)

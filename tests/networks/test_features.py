@@ -19,6 +19,7 @@ SMALL: dict[str, tuple[dict[str, Any], int]] = {
     "fastgan": ({"width": 2}, 32),
     "stylegan2": ({"mapping_layers": 2, "channel_base": 32, "channel_max": 6}, 6),
     "patchgan": ({"width": 2, "patch": 16}, 4 * 15**2),
+    "vgg": ({"width": 2, "hidden": 5}, 5),
     "dvdgan": ({"width": 2, "frames": 3, "num_spatial": 2}, 16 + 8),
 }
 rows = pytest.mark.parametrize("row", list(DISCRIMINATORS.rows))
@@ -26,7 +27,7 @@ rows = pytest.mark.parametrize("row", list(DISCRIMINATORS.rows))
 
 def made(row: str, classes: int, **more: Any) -> tuple[Any, Tensor, Tensor]:
     torch.manual_seed(1)
-    classes = 0 if row == "patchgan" else classes  # which knows no labels
+    classes = 0 if row in ("patchgan", "vgg") else classes  # which know no labels
     D = DISCRIMINATORS.find(row)(32, 3, classes, **SMALL[row][0], **more).eval()
     c = torch.eye(max(classes, 1))[torch.arange(4) % max(classes, 1)][:, :classes]
     return D, torch.randn(4, 3, 32, 32, requires_grad=True), c

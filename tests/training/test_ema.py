@@ -36,7 +36,9 @@ def test_many_small_updates_equal_one_big_one() -> None:
     one.update(640)
     for _ in range(10):
         many.update(64)
-    assert torch.allclose(one.networks["G"].state_dict()["weight"], many.networks["G"].state_dict()["weight"], rtol=1e-12)
+    assert torch.allclose(
+        one.networks["G"].state_dict()["weight"], many.networks["G"].state_dict()["weight"], rtol=1e-12
+    )
 
 
 def test_buffers_are_averaged_and_counters_copied() -> None:

@@ -51,7 +51,7 @@ def test_g_its_average_and_d_begin_as_the_other_run_ended(run: Path) -> None:
     new = train(run.parent / "new", run, **{"train.length": "1 iterations", "ema.half_life_kimg": 1.0}).path
     start = at_the_start(new)
     G, D = (load_file(run / folder / "model.safetensors") for folder in ("generator", "discriminator"))
-    assert equal(start["networks"]["G"], G) and equal(start["ema"], G) and equal(start["networks"]["D"], D)
+    assert equal(start["networks"]["G"], G) and equal(start["ema"]["G"], G) and equal(start["networks"]["D"], D)
     assert not any(start["counters"].values())
     assert not any(optimizer["state"] for optimizer in start["optimizers"].values())
     assert not equal(load_file(new / "generator" / "model.safetensors"), G)

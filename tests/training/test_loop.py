@@ -313,7 +313,7 @@ def test_a_restored_training_goes_on_as_if_it_had_never_stopped(game: str) -> No
     for name in ("G", "D"):
         assert same(ours["networks"][name], theirs["networks"][name])
         assert same(state(later, name), state(whole, name))
-    assert same(ours["ema"], theirs["ema"])
+    assert same(ours["ema"]["G"], theirs["ema"]["G"])
     assert ours["counters"] == theirs["counters"]
     assert later.means.flush() == whole.means.flush()
 

@@ -5,12 +5,15 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from clips import PREDICTION
 from families import FAMILIES
 from PIL import Image
 from runs import NOISY, TINY, contents, files, newest_checkpoint, stopped, train
+from translation import GIVEN, SRGAN, told_apart
 
 import gannet.api as api
 import gannet.sessions as sessions
@@ -24,8 +27,12 @@ Pictures = Callable[..., Path]
 
 
 RUN = {name: value for name, value in NOISY.items() if name.split(".")[0] not in ("G", "D", "objective")}
+PLAIN = [kind for kind in GAMES.rows if kind not in ("fastgan", "prediction", *GIVEN)]
 KINDS = {
-    **{kind: {**NOISY, "game": {"name": kind}, "data.labels": True} for kind in GAMES.rows if kind != "fastgan"},
+    **{kind: {**NOISY, "game": {"name": kind}, "data.labels": True} for kind in PLAIN},
+    **{kind: {**RUN, **settings} for kind, settings in GIVEN.items()},
+    "prediction": {**RUN, **PREDICTION},
+    "srgan": {**RUN, **SRGAN, "game": {"name": "srgan", "start_kimg": 0.012}},
     **{family: {**RUN, **settings} for family, settings in FAMILIES.items()},
 }
 
@@ -35,7 +42,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     pictures: Pictures, tmp_path: Path, kind: str, killed: bool
 ) -> None:
     """Killed after 7 of 11 iterations, a run goes back to the checkpoint of the sixth; stopped, it saves at 7."""
-    data, settings = pictures(classes=("a", "b")), KINDS[kind]
+    data, settings = told_apart(pictures(classes=("a", "b")), KINDS[kind])
     whole = train(data, tmp_path / "whole", settings).path
     parts = tmp_path / "parts"
     with stopped(7, killed):
@@ -244,7 +251,8 @@ def test_a_private_run_tells_nothing_of_its_images(
     for name, content in written.items():
         for word in ("smith", "jones", "pictures", "patients", str(tmp_path), *(f"/{i:03}.png" for i in range(16))):
             assert word.encode() not in content and word not in f"/{name}", (name, word)
-    assert api.load(place).classes == ("0", "1")
+    G: Any = api.load(place)
+    assert G.classes == ("0", "1")
 
 
 def test_a_full_disk_that_the_statistics_meet_is_one_line(

@@ -13,6 +13,7 @@ from runs import BATCH, TINY, files, newest_checkpoint, train
 import gannet.api as api
 import gannet.sessions as sessions
 from gannet.config import read_recipe
+from gannet.data.batch import Batch
 from gannet.errors import UserError
 from gannet.training.pictures import generate, read_stats, save_curves
 from gannet.training.run import Run
@@ -135,13 +136,13 @@ def test_an_averaged_run_samples_from_the_average(pictures: Pictures, tmp_path: 
     made = train(pictures(), tmp_path / "run", {**TINY, "ema.half_life_kimg": 0.05}).path
     state = newest_checkpoint(made)
     saved = api.load(made).network.state_dict()
-    assert all(torch.equal(value, saved[name]) for name, value in state["ema"].items())
+    assert all(torch.equal(value, saved[name]) for name, value in state["ema"]["G"].items())
     assert not torch.equal(saved["blocks.0.weight"], state["networks"]["G"]["blocks.0.weight"])
     assert json.loads((made / "generator/config.json").read_text())["ema_half_life_kimg"] == 0.05
 
 
 def test_the_fixed_noise_is_kept_and_made_the_grids(run: Path) -> None:
-    G = api.load(run)
+    G: Any = api.load(run)
     z = torch.from_numpy(np.load(run / "samples" / "z.npy"))
     assert z.shape == (4, 5)
     images = G.to_uint8(G.images(z, torch.zeros(4, 0))).astype(int)
@@ -168,7 +169,7 @@ def test_real_images_train_without_a_special_step(cache: Path, tmp_path: Path, n
     made = api.train(data, run=tmp_path / "run", settings=settings)
     assert made.finished
     assert len(read_recipe(made.path / "recipe.toml")[1]["classes"]) == classes
-    G = api.load(made)
+    G: Any = api.load(made)
     assert G.sample(2).shape == (2, G.channels, 32, 32)
 
 
@@ -189,7 +190,17 @@ def test_classes_stand_in_columns(pictures: Pictures, tmp_path: Path) -> None:
 def test_grey_and_transparent_pictures_train(pictures: Pictures, tmp_path: Path, mode: str, channels: int) -> None:
     made = train(pictures(mode=mode), tmp_path / "run", {**TINY, "data.channels": 0, "train.length": "2 iterations"})
     assert read_recipe(made.path / "recipe.toml")[1]["channels"] == channels
-    assert api.load(made).sample(2).shape == (2, channels, 16, 16)
+    G: Any = api.load(made)
+    assert G.sample(2).shape == (2, channels, 16, 16)
+
+
+def batch_of(z: torch.Tensor) -> Batch:
+    none = z[:, :0]
+    return Batch(z=z, c=none, x=none[:, :, None, None], a=none[:, :, None, None])
+
+
+def samples(network: torch.nn.Module, batch: Batch, mode: str, **more: int) -> np.ndarray:
+    return generate([network], lambda b: {"sample": network(b.z, b.c)}, batch, mode, **more)["sample"]
 
 
 def test_generating_leaves_the_network_as_it_was() -> None:
@@ -205,13 +216,13 @@ def test_generating_leaves_the_network_as_it_was() -> None:
         def forward(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
             return self.net(z)
 
-    z, c = torch.randn(6, 12), torch.zeros(6, 0)
+    batch = batch_of(torch.randn(6, 12))
     network = WithLabels().train()
-    alone = {mode: generate(network, z, c, mode, batch=4) for mode in ("eval", "train")}
+    alone = {mode: samples(network, batch, mode, most=4) for mode in ("eval", "train")}
     assert not np.array_equal(alone["eval"], alone["train"])
     assert network.training
     assert all(torch.equal(b, o) for b, o in zip(G.buffers(), before, strict=True))
-    assert np.array_equal(generate(network.eval(), z, c, "eval", batch=1), alone["eval"])
+    assert np.array_equal(samples(network.eval(), batch, "eval", most=1), alone["eval"])
     assert not network.training
 
 
@@ -220,7 +231,19 @@ def test_generating_in_train_mode_needs_no_buffers() -> None:
         def forward(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
             return z[:, :, None, None]
 
-    assert generate(Plain(), torch.zeros(2, 3), torch.zeros(2, 0), "train").shape == (2, 3, 1, 1)
+    assert samples(Plain(), batch_of(torch.zeros(2, 3)), "train").shape == (2, 3, 1, 1)
+
+
+def test_what_a_game_shows_comes_by_name_and_in_order() -> None:
+    """Of what it was given as well, in parts that are joined again."""
+    z = torch.arange(5.0)[:, None]
+    a = torch.linspace(-1, 1, 5).view(5, 1, 1, 1)
+    batch = Batch(z=z, c=z[:, :0], x=-a, a=a)
+    network = torch.nn.Identity()
+    found = generate([network], lambda b: {"input": b.a, "output": network(b.x)}, batch, "eval", most=2)
+    assert list(found) == ["input", "output"]
+    assert found["input"].flatten().tolist() == [0, 64, 128, 191, 255]
+    assert found["output"].flatten().tolist() == [255, 191, 128, 64, 0]
 
 
 def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""How good images are: distances of features, and of pictures to their targets. Imports no other room."""

@@ -1,0 +1,461 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import cycle, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from golden import SHRUNK
+from PIL import Image
+from runs import of_g, untrained
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, conv2d, interpolate
+
+import gannet
+from gannet import api
+from gannet.cli import main
+from gannet.config import Data
+from gannet.data.decode import to_array
+from gannet.errors import UserError
+from gannet.generation import translate as translate_module
+from gannet.generation.load import load, load_translator
+from gannet.generation.translate import Cuts, ImageToImage
+from gannet.images import premultiply
+from gannet.networks import TRANSLATORS
+from gannet.networks.translator import Translator
+from gannet.training import measure
+from gannet.translation import open_inputs, translate_files, written_names
+
+Pictures = Callable[..., Path]
+Made = Callable[..., Path]
+Capture = pytest.CaptureFixture[str]
+PATCHES = {"D.width": 4, "D.patch": 16}
+
+
+class Stub(Translator):
+    """A function of images in the place of a network, and the sizes that it was given."""
+
+    def __init__(self, make: Callable[[Tensor], Tensor], resolution: int = 16, scale: int = 1, multiple: int = 1):
+        super().__init__(resolution, 0, scale, multiple)
+        self.make, self.seen = make, list[Tensor]()
+
+    def forward(self, a: Tensor) -> Tensor:
+        self.seen.append(a)
+        return self.make(a)
+
+
+def identity(a: Tensor) -> Tensor:
+    return a
+
+
+def doubled(a: Tensor) -> Tensor:
+    return interpolate(a, scale_factor=2)
+
+
+def blocks(a: Tensor) -> Tensor:
+    """The means of squares of 4 pixels: other ones, if it is shifted by 1 to 3."""
+    return interpolate(avg_pool2d(a, 4), scale_factor=4)
+
+
+def smoothed(a: Tensor) -> Tensor:
+    """Each channel's mean over 5x5 pixels, with zeros around: it sees 2 pixels far."""
+    return conv2d(a, torch.full((a.shape[1], 1, 5, 5), 1 / 25), padding=2, groups=a.shape[1])
+
+
+def image_to_image(make: Callable[[Tensor], Tensor] = identity, channels: int = 3, **facts: Any) -> ImageToImage:
+    """Tiles of 32 pixels; trained at 16, or as `facts` say."""
+    of_network = {name: facts.pop(name) for name in ("scale", "multiple") if name in facts}
+    data = Data(resolution=facts.pop("resolution", 16), **facts)
+    network = Stub(make, data.resolution, **of_network)
+    return ImageToImage(network, data, channels, torch.device("cpu"), tile=32 * network.scale)
+
+
+def seen(G: ImageToImage) -> list[Tensor]:
+    assert isinstance(G.network, Stub)
+    return G.network.seen
+
+
+def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
+    random = np.random.Generator(np.random.Philox(height))
+    return random.integers(0, 256, (height, width, channels), np.uint8)
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> int:
+    assert one.shape == other.shape
+    return int(abs(one.astype(int) - other.astype(int)).max())
+
+
+@pytest.mark.parametrize("multiple", [1, 4, 16])
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (16, 16), (33, 70), (90, 31)])
+def test_the_identity_gives_every_image_back(size: tuple[int, int], multiple: int) -> None:
+    G = image_to_image(multiple=multiple)
+    image = noise(*size)
+    assert np.array_equal(G.translate(image), image)
+    for a in seen(G):
+        height, width = a.shape[2:]
+        assert 16 <= height <= 32 and 16 <= width <= 32 and height % multiple == width % multiple == 0
+
+
+def test_tiles_give_what_the_whole_gives_where_g_sees_no_further_than_their_margin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    G, image = image_to_image(smoothed), noise(75, 50)
+    whole = replace(G, tile=128).translate(image)
+    assert len(seen(G)) == 1
+    assert apart(G.translate(image), whole) <= 1
+    assert len(seen(G)) == 1 + 3 * 2
+    monkeypatch.setattr(translate_module, "MARGIN", 1000)
+    assert apart(G.translate(image), whole) > 1  # without it edges show
+
+
+def test_tiles_begin_where_g_treats_them_as_the_whole() -> None:
+    G, image = image_to_image(blocks, multiple=4), noise(72, 44)
+    assert apart(replace(G, tile=30).translate(image), replace(G, tile=128).translate(image)) <= 1
+    assert replace(G, tile=30).cuts(72) == Cuts(72, 28, [0, 20, 40, 44])
+
+
+def test_no_seam_shows_where_g_makes_each_tile_of_another_brightness() -> None:
+    levels = cycle([-0.5, 0.5, 0.1])
+    made = image_to_image(lambda a: torch.full_like(a, next(levels))).translate(noise(90, 70)).astype(int)
+    ramp = 32 // 4 // 2  # pixels from one tile to the next
+    assert np.ptp(made) > 100
+    for axis in (0, 1):
+        assert abs(np.diff(made, axis=axis)).max() <= 127.5 / ramp + 1
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize(("size", "side", "starts"), [(16, 16, [0]), (33, 32, [0, 1]), (100, 32, [0, 24, 48, 68])])
+def test_the_weights_of_tiles_make_up_one(size: int, side: int, starts: list[int], scale: int) -> None:
+    total = np.zeros(scale * size)
+    for start, weight in zip(starts, Cuts(size, side, starts).weights(scale), strict=True):
+        assert weight.shape == (scale * side,) and weight.min() >= 0
+        total[scale * start : scale * (start + side)] += weight
+    assert np.allclose(total, 1, atol=1e-6)
+
+
+def test_neighbours_share_a_quarter_at_least() -> None:
+    for multiple, resolution in ((1, 16), (4, 16), (16, 16), (8, 64)):
+        G = image_to_image(multiple=multiple, resolution=resolution)
+        for num in (65, 100, 131):
+            cuts = G.cuts(num)
+            assert cuts.starts[0] == 0 and cuts.starts[-1] + cuts.side == cuts.size >= num
+            assert all(after - before <= cuts.side * 3 / 4 for before, after in pairwise(cuts.starts))
+
+
+def test_what_enlarges_does_so_in_tiles_too() -> None:
+    G, image = image_to_image(doubled, scale=2), noise(70, 40)
+    assert np.array_equal(G.translate(image), image.repeat(2, axis=0).repeat(2, axis=1))
+    assert {a.shape[2:] for a in seen(G)} == {(32, 32)}
+    assert replace(G, tile=512).cuts(1000).side == 256
+
+
+def test_a_g_that_halves_down_to_one_pixel_sees_the_size_of_training_only() -> None:
+    G = image_to_image(multiple=16)
+    for size in ((5, 9), (16, 16), (17, 16), (100, 40)):
+        G.translate(noise(*size))
+    assert {a.shape[2:] for a in seen(G)} == {(16, 16)}
+
+
+@pytest.mark.parametrize("name", TRANSLATORS.rows)
+@pytest.mark.parametrize("size", [(1, 1), (7, 30), (40, 18)])
+def test_networks_take_every_size(name: str, size: tuple[int, int]) -> None:
+    network = TRANSLATORS.find(name)(16, 3, 0, **of_g(name)).eval()
+    G = ImageToImage(network, Data(resolution=16), 3, torch.device("cpu"), tile=16)
+    image = noise(*size)
+    made = G.translate(image)
+    assert made.shape == (size[0] * G.scale, size[1] * G.scale, 3) and made.dtype == np.uint8
+    assert np.array_equal(G.translate(image), made)  # dropout is off
+
+
+@pytest.mark.parametrize("fit", ["stretch", "pad"])
+@pytest.mark.parametrize("size", [(70, 40), (20, 90), (32, 32), (9, 13)])
+def test_whole_images_are_given_as_in_training_and_come_back_in_their_aspect(fit: Any, size: tuple[int, int]) -> None:
+    ramp = np.linspace(0, 255, size[0] * size[1] * 3).reshape(*size, 3).astype(np.uint8)
+    G = image_to_image(resolution=32, fit=fit)
+    made = G.translate(ramp)
+    assert apart(made, ramp) <= 40
+    (a,) = seen(G)
+    trained = to_array(Image.fromarray(ramp), Data(resolution=32, fit=fit), 3, None)
+    assert np.abs((a[0].numpy() + 1) * 127.5 - trained).max() <= 2
+    if max(size) <= 32 and fit == "pad":
+        assert np.array_equal(made, ramp)
+
+
+def test_pads_are_white_where_transparency_was_and_what_g_makes_of_them_is_cut_off() -> None:
+    G = image_to_image(lambda a: -a, fit="pad", alpha="white")
+    assert G.translate(np.zeros((8, 16, 3), np.uint8)).min() == 255
+    assert seen(G)[0].mean() == 0
+    assert image_to_image(lambda a: -a, fit="pad").translate(np.full((8, 16, 3), 255, np.uint8)).max() == 0
+
+
+def test_what_enlarges_takes_every_image_at_its_own_size() -> None:
+    G = image_to_image(doubled, scale=2, fit="stretch")
+    assert np.array_equal(G.translate(noise(20, 11)), noise(20, 11).repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_nearest_pixels_stay_so() -> None:
+    image = noise(8, 8).repeat(3, axis=0).repeat(3, axis=1)
+    assert np.array_equal(image_to_image(resolution=8, fit="stretch", filter="nearest").translate(image), image)
+
+
+@pytest.mark.parametrize("image", [noise(4, 4, 4), noise(4, 4)[..., 0], noise(4, 4) / 255, noise(4, 4)[:0]])
+def test_arrays_of_another_kind_are_told_in_one_line(image: np.ndarray) -> None:
+    with pytest.raises(UserError, match=r"uint8 \[H, W, 3\], and this one is (uint8|float64) \["):
+        image_to_image().translate(image)
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def saved(image: np.ndarray, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+    return path
+
+
+def opened(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_names_and_folders_are_kept(tmp_path: Path) -> None:
+    for name in ("a.png", "b/c.bmp", "b/d/e.f.tif", "b/c.png"):
+        saved(noise(5, 9), tmp_path / "in" / name)
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    (tmp_path / "in" / "b" / "bad.jpg").write_bytes(b"nothing")
+    counts: list[tuple[int, int]] = []
+    done = translate_files(
+        image_to_image(),
+        open_inputs(str(tmp_path / "in")),
+        tmp_path / "out",
+        lambda done, total: counts.append((done, total)),
+    )
+    assert written(tmp_path / "out") == ["a.png", "b/c.png", "b/c.png.png", "b/d/e.f.png"]
+    assert sorted(done.files) == [tmp_path / "out" / name for name in written(tmp_path / "out")]
+    assert (done.num, done.finished, done.unreadable) == (5, True, [("b/bad.jpg", "not an image of a known kind")])
+    assert counts[-1] == (5, 5)
+    for path in done.files:
+        assert np.array_equal(opened(path), noise(5, 9))
+
+
+def test_names_that_would_be_one_stay_apart() -> None:
+    names = ["A.jpg", "a.gif", "a.gif.png", "a.jpg", "b/a.jpg"]
+    found = written_names(names)
+    assert found[0] == "A.png" and found[1] == "a.gif.png" and found[-1] == "b/a.png"
+    assert len({path.casefold() for path in found}) == len(names)
+
+
+@pytest.mark.parametrize("alpha", ["keep", "white", "black"])
+def test_alpha_is_kept_and_colours_stand_as_they_stood(tmp_path: Path, alpha: Any) -> None:
+    image = noise(12, 10, 4)
+    path = saved(image, tmp_path / "in" / "a.png")
+    done = translate_files(image_to_image(alpha=alpha), open_inputs(str(path)), tmp_path / "out")
+    made = opened(done.files[0])
+    assert np.array_equal(made[..., 3], image[..., 3])
+    shown = image[..., 3] > 100
+    assert apart(made[shown], image[shown]) <= 3
+
+
+def test_alpha_is_enlarged_with_the_image(tmp_path: Path) -> None:
+    image = np.full((16, 16, 4), 200, np.uint8)
+    image[:, 8:, 3] = 0
+    path = saved(image, tmp_path / "in" / "a.png")
+    done = translate_files(image_to_image(doubled, scale=2), open_inputs(str(path)), tmp_path / "out")
+    made = opened(done.files[0])
+    assert made.shape == (32, 32, 4)
+    assert apart(made[:, :12], np.full((32, 12, 4), 200, np.uint8)) <= 5
+    assert made[:, 20:, 3].max() == 0
+
+
+def test_a_g_with_alpha_makes_its_own(tmp_path: Path) -> None:
+    image = noise(16, 16, 4)
+    path = saved(image, tmp_path / "in" / "a.png")
+    G = image_to_image(lambda a: a.flip(3), channels=4)
+    done = translate_files(G, open_inputs(str(path)), tmp_path / "out")
+    made = opened(done.files[0])
+    assert apart(premultiply(made), premultiply(image)[:, ::-1]) <= 1
+    saved(image[..., :3], path)
+    assert (opened(translate_files(G, open_inputs(str(path)), tmp_path / "out").files[0])[..., 3] == 255).all()
+
+
+def test_images_are_given_in_the_colours_of_training(tmp_path: Path) -> None:
+    colour, grey = noise(9, 9), noise(9, 9)[..., 0]
+    path, out = tmp_path / "in" / "a.png", tmp_path / "out"
+    for image, channels, expected in (
+        (colour, 1, np.asarray(Image.fromarray(colour).convert("L"))),
+        (grey, 3, np.stack([grey] * 3, axis=2)),
+        (np.dstack([colour, np.full((9, 9), 255, np.uint8)]), 1, np.asarray(Image.fromarray(colour).convert("L"))),
+    ):
+        saved(image, path)
+        (made,) = translate_files(image_to_image(channels=channels), open_inputs(str(path)), out).files
+        assert np.array_equal(opened(made).reshape(9, 9, -1)[..., : expected.size // 81], expected.reshape(9, 9, -1))
+
+
+def test_greys_of_sixteen_bits_share_one_range(tmp_path: Path) -> None:
+    for name, low, high in (("a", 1000, 2000), ("b", 2000, 3000)):
+        saved(np.linspace(low, high, 256).reshape(16, 16).astype(np.uint16), tmp_path / "in" / f"{name}.png")
+    done = translate_files(image_to_image(channels=1), open_inputs(str(tmp_path / "in")), tmp_path / "out")
+    first, second = map(opened, done.files)
+    assert (first.min(), second.max()) == (0, 255)
+    assert abs(int(first.max()) - 127.5) <= 1 and abs(int(second.min()) - 127.5) <= 1
+
+
+def test_images_are_turned_as_their_exif_says(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "in").mkdir()
+    Image.fromarray(noise(20, 30)).save(tmp_path / "in" / "a.png", exif=exif)
+    done = translate_files(image_to_image(), open_inputs(str(tmp_path / "in" / "a.png")), tmp_path / "out")
+    assert np.array_equal(opened(done.files[0]), np.rot90(noise(20, 30), -1))
+
+
+def test_where_none_can_be_read_it_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"none of the 1 images can be read; the first, a\.png: "):
+        translate_files(image_to_image(), open_inputs(str(tmp_path / "a.png")), tmp_path / "out")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Made:
+    """Makes a run folder, as `untrained`."""
+    return lambda name="resnet-blocks", **more: untrained(tmp_path / "run", name, **more)
+
+
+def complaint(capsys: Capture) -> str:
+    said = capsys.readouterr().err
+    assert said.startswith("gannet: ") and said.count("\n") == 1
+    return said
+
+
+def test_translate_by_command(run: Made, pictures: Pictures, tmp_path: Path, capsys: Capture) -> None:
+    data, folder = pictures(num=3, size=20), run(back=True)
+    assert main(["translate", str(folder), str(data), "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out == f"3 of 3 images: {tmp_path / 'out'}\n"
+    assert written(tmp_path / "out") == ["000.png", "001.png", "002.png"]
+    assert opened(tmp_path / "out" / "000.png").shape == (20, 20, 3)
+    one = str(data / "001.png")
+    assert main(["translate", str(folder), one, "--out", str(tmp_path / "one"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"files": [str(tmp_path / "one" / "001.png")], "num": 1, "unreadable": [], "finished": True}
+    assert np.array_equal(opened(tmp_path / "one" / "001.png"), opened(tmp_path / "out" / "001.png"))
+    assert main(["translate", str(folder), one, "--out", str(tmp_path / "back"), "--to", "a"]) == 0
+    assert apart(opened(tmp_path / "back" / "001.png"), opened(tmp_path / "one" / "001.png")) > 3
+    (data / "bad.png").write_bytes(b"nothing")
+    assert main(["translate", str(folder), str(data), "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "  bad.png: not an image of a known kind"
+
+
+def test_upscale_by_command(run: Made, pictures: Pictures, tmp_path: Path, capsys: Capture) -> None:
+    data, folder = pictures(num=2, size=6), run("srresnet")
+    assert main(["upscale", str(folder), str(data), "--out", str(tmp_path / "out")]) == 0
+    assert opened(tmp_path / "out" / "001.png").shape == (24, 24, 3)
+    assert main(["translate", str(folder), str(data), "--out", str(tmp_path / "same")]) == 0
+    assert np.array_equal(opened(tmp_path / "same" / "001.png"), opened(tmp_path / "out" / "001.png"))
+    assert main(["upscale", str(run()), str(data), "--out", str(tmp_path / "out")]) == 2
+    assert "makes images as large as those it is given: use gannet translate" in complaint(capsys)
+
+
+def test_what_is_written_stays_when_it_is_interrupted(
+    run: Made, pictures: Pictures, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, in_tiles = iter(range(9)), ImageToImage.in_tiles
+
+    def interrupted(G: ImageToImage, image: np.ndarray) -> np.ndarray:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return in_tiles(G, image)
+
+    monkeypatch.setattr(ImageToImage, "in_tiles", interrupted)
+    out = tmp_path / "out"
+    assert main(["translate", str(run()), str(pictures(num=5)), "--out", str(out)]) == 4
+    assert capsys.readouterr().out == f"2 of 5 images: {out} (interrupted)\n"
+    assert written(out) == ["000.png", "001.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("dcgan", ["pictures", "--out", "out"], "makes images of noise, not of images: gannet sample"),
+        ("unet", ["pictures", "--out", "out", "--to", "a"], "has no way back, as runs of cyclegan have"),
+        ("unet", ["pictures", "--out", "out", "--to", "c"], "--to"),
+        ("unet", ["pictures"], "--out"),
+        ("unet", ["pictures", "--out", "pictures"], "where the images are that are read: name another folder"),
+        ("unet", ["pictures", "--out", "pictures/out"], "where the images are that are read"),
+        ("unet", ["pictures/000.png", "--out", "pictures"], "where the images are that are read"),
+        ("unet", ["pictures", "--out", "pictures/000.png"], "is a file: name a folder with --out"),
+        ("unet", ["nothing/here.png", "--out", "out"], "there is no folder, zip or data set"),
+    ],
+)
+def test_the_users_errors_are_one_line(
+    name: str,
+    options: list[str],
+    says: str,
+    run: Made,
+    pictures: Pictures,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = opened(pictures(num=1) / "000.png")
+    assert main(["translate", str(run(name)), *options]) == 2
+    assert says in complaint(capsys)
+    assert not (tmp_path / "out").exists() and written(tmp_path / "pictures") == ["000.png"]
+    assert np.array_equal(opened(tmp_path / "pictures" / "000.png"), before)
+
+
+def test_a_run_is_loaded_as_what_it_is(run: Made) -> None:
+    folder = run(fit="pad", alpha="white", range=[1.0, 99.0])
+    G = gannet.load(folder)
+    assert isinstance(G, ImageToImage) and not G.network.training
+    assert G.data == Data(resolution=16, fit="pad", alpha="white", range=(1.0, 99.0))
+    assert gannet.load(folder / "generator").translate(noise(5, 7)).shape == (5, 7, 3)
+    with pytest.raises(UserError, match="makes images of images, not of noise: gannet translate"):
+        load(folder)
+    with pytest.raises(UserError, match="gannet translate"):
+        api.sample(folder, num=1)
+    with pytest.raises(UserError, match="makes images of noise, not of images: gannet sample"):
+        load_translator(run("dcgan"))
+    assert gannet.load(run("dcgan")).sample(1).shape == (1, 3, 16, 16)
+
+
+@pytest.mark.parametrize("data", [{"fit": "tight"}, {"pixels": 3}, 5])
+def test_a_config_that_cannot_be_is_one_line(run: Made, data: Any) -> None:
+    path = run() / "generator" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "data": data}))
+    with pytest.raises(UserError, match=r"the table data in .* is none that a run writes"):
+        gannet.load(path.parent)
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+def test_what_was_trained_translates(
+    name: str, pictures: Pictures, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "time_iterations", lambda training: 0.01)
+    data = pictures(num=6, size=16)
+    network = {"pix2pix": "unet", "cyclegan": "resnet-blocks"}[name]
+    settings = {
+        **SHRUNK[network][0],
+        **PATCHES,
+        "data.resolution": 16,
+        "data.other": str(data) if name == "cyclegan" else "",
+        "data.fit": "pad",
+        "train.length": "2 iterations",
+        "train.batch": 2,
+        "train.precision": "float32",
+        "train.device": "cpu",
+        "samples.num": 2,
+    }
+    trained = api.train(data, recipe=name, run=tmp_path / "run", settings=settings)
+    assert f"gannet translate {trained.path} FOLDER --out translated" in capsys.readouterr().out
+    G = gannet.load(trained.path)
+    assert isinstance(G, ImageToImage) and G.takes_whole and type(G.network) is TRANSLATORS.find(network)
+    done = api.translate(trained.path, data, out=tmp_path / "out", to="b")
+    assert len(done.files) == 6 and opened(done.files[0]).shape == (16, 16, 3)
+    if name == "cyclegan":
+        there, back = (api.translate(trained.path, data, out=tmp_path / to, to=to).files[0] for to in ("b", "a"))
+        assert apart(opened(there), opened(back)) > 0
