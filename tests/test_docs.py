@@ -29,10 +29,10 @@ def commands() -> list[str]:
     """The commands of all code blocks, without repetitions, `uv run` and what follows a pipe or a comment."""
     found: dict[str, None] = {}
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        for block in re.findall(r"^```\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
-            for line in block.splitlines():
-                if match := re.match(r"(?:pip install uv && )?(?:uv run )?(gannet .*)", line):
-                    found[match[1].split(" > ")[0]] = None
+        blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        for line in "".join(block for language, block in blocks if not language).splitlines():
+            if match := re.match(r"(?:pip install uv && )?(?:uv run )?(gannet .*)", line):
+                found[match[1].split(" > ")[0]] = None
     return list(found)
 
 
@@ -72,7 +72,7 @@ def in_place(command: str, place: Path) -> list[str]:
     if words[0] != "train":
         return words
     kept = [word for i, word in enumerate(words) if word not in BUDGETS and (not i or words[i - 1] not in BUDGETS)]
-    if {"pix2pix", "cyclegan"} & set(words):
+    if any(word.startswith(("pix2pix", "cyclegan")) for word in words):
         return kept + TRANSLATION
     mlp = any(word.startswith("mlp") for word in words)
     return kept + [word for word in TINY if not mlp or word not in ("--resolution", "16")]

@@ -53,7 +53,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Doubling]:
 
 def judged(x: Tensor, fake: Tensor, **more: Any) -> Judged:
     none = torch.empty(len(x), 0)
-    return Judged(nn.Identity(), nn.Identity(), x, none, fake, none, none, **more)
+    return Judged(nn.Identity(), nn.Identity(), x, none, fake, none, none, nn.Identity(), **more)
 
 
 def flat(*values: float, side: int = 4) -> Tensor:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from clips import PREDICTION
 from exact import BATCH, DENSE, same, tiny, weights
 from runs import NOISY, TINY, contents, stopped, train
+from translation import GIVEN
 
 import gannet.api as api
 from gannet.augment import AUGMENTATIONS
@@ -119,7 +121,7 @@ def test_a_bad_schedule_is_found_before_anything_is_trained(pictures: Pictures, 
 def test_every_number_of_every_part_can_move(table: Any) -> None:
     """A part keeps it as an attribute of the same name."""
     for name in table.rows:
-        part = table.find(name)()
+        part = table.find(name)(**({"network": "efficientnet-lite0"} if name == "content" else {}))
         for key, parameter in settings_of(table.find(name)).items():
             if parameter.annotation is float:
                 part_setter(part, key, f"{name}.{key}")(0.25)
@@ -128,10 +130,12 @@ def test_every_number_of_every_part_can_move(table: Any) -> None:
 
 @pytest.mark.parametrize("name", GAMES.rows)
 def test_every_number_of_every_game_can_move(name: str) -> None:
-    needs = {"data.resolution": 32, "D": {"name": "fastgan", "width": 1}} if name == "fastgan" else {}
+    labelled = {**DENSE, "data.labels": True, "game": {"name": name}}
+    needs = {"fastgan": {**labelled, "data.resolution": 32, "D": {"name": "fastgan", "width": 1}}} | GIVEN
+    settings = (needs | {"prediction": PREDICTION}).get(name, labelled)
     keys = [key for key, parameter in settings_of(GAMES.find(name)).items() if parameter.annotation is float]
     moves = {f"schedules.game.{key}": "linear to 0.5 over 0.004 kimg" for key in keys}
-    t = tiny({**DENSE, **needs, "data.labels": True, "game": {"name": name}, **moves}, ("a", "b"))
+    t = tiny({**settings, **moves}, ("a", "b") if "data.labels" in settings else ())
     assert t.movers.keys() == {f"game.{key}" for key in keys}
     for mover in t.movers.values():
         mover.move(4)
