@@ -30,14 +30,13 @@ from gannet.evaluating import Evaluation
 from gannet.generation.load import load_translator
 from gannet.images import to_float, to_uint8
 
-SMALL = ["--G.width", "16", "--D.width", "16", "--lr", "5e-4", "--data.held-out", "0.1"]
-PIX2PIX = ["--recipe", "pix2pix", "--resolution", "64", "--batch", "8", *SMALL]
 BLUR = 2.0  # pixels
 
 
 def train(run: Path, words: Sequence[str], minutes: float) -> None:
     if not (run / "generator").exists():
         command = [sys.executable, "-m", "gannet", "train", *words, "--run", str(run), "--minutes", str(minutes)]
+        command += ["--data.held-out", "0.1"]
         subprocess.run(command, check=True)
 
 
@@ -49,7 +48,7 @@ def held_out(run: Path) -> Dataset:
 def outlines(folder: Path, data: str) -> None:
     """Filled shapes of outlines, beside the L1 of the blurred outlines."""
     run = folder / "outlines"
-    train(run, ["outlines", *PIX2PIX], 10)
+    train(run, ["outlines", "--recipe", "pix2pix-small"], 10)
     found = gannet.evaluate(run)
     given, target = np.split(np.array(held_out(run).held_out), 2, axis=1)
     blurred = [Image.fromarray(x.transpose(1, 2, 0)).filter(ImageFilter.GaussianBlur(BLUR)) for x in given]
@@ -77,15 +76,14 @@ def colours(folder: Path, data: str) -> None:
                 both.paste(image.convert("L").convert("RGB"), (0, 0))
                 both.paste(image, (64, 0))
                 both.save(pairs / f"{i:05}.png")
-    train(run, [str(pairs), *PIX2PIX], 10)
+    train(run, [str(pairs), "--recipe", "pix2pix-small"], 10)
     print(found_text(gannet.evaluate(run)))
 
 
 def swap(folder: Path, data: str) -> None:
     """Circles to squares and back: whether a classifier takes them for that, and how far there and back is."""
     run = folder / "swap"
-    words = ["circles", "squares", "--recipe", "cyclegan", "--resolution", "32", "--G.blocks", "4", "--batch", "4"]
-    train(run, [*words, "--D.patch", "16", *SMALL], 15)
+    train(run, ["circles", "squares", "--recipe", "cyclegan-small"], 15)
     squares = held_out(run)
     assert squares.other is not None
     sides = {"b": np.array(squares.other.held_out), "a": np.array(squares.held_out)}
@@ -109,9 +107,7 @@ def swap(folder: Path, data: str) -> None:
 
 def enlarge(folder: Path, data: str) -> None:
     """Four times as large: pixels alone, then D's word as well."""
-    words = [data, "--recipe", "srgan", "--resolution", "64", "--data.fit", "crop", "--lr", "5e-4"]
-    words += ["--G.width", "32", "--G.blocks", "6", "--D.width", "16", "--data.held-out", "0.1"]
-    words += ["--penalties.content.network", "efficientnet-lite0"]
+    words = [data, "--recipe", "srgan-small"]
     for name, start in (("pixels", "1e9"), ("adversarial", "0")):
         run = folder / name
         begin = [] if name == "pixels" else ["--init", str(folder / "pixels")]
@@ -122,7 +118,7 @@ def enlarge(folder: Path, data: str) -> None:
 def moving(folder: Path, data: str) -> None:
     """Clips of shapes that move: how fast, beside the reals', and whether the label gives the shape."""
     run = folder / "moving"
-    train(run, ["moving", "--recipe", "dvdgan-small", "--data.held-out", "0.1"], 15)
+    train(run, ["moving", "--recipe", "dvdgan-small"], 15)
     print(found_text(gannet.evaluate(run)))
     real = held_out(run)
     G = gannet.load(run)
