@@ -99,7 +99,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(Rating):
-    """Residual halvings to 8x8, then the mean of a 5x5 map of logits: `[N]`.
+    """Residual halvings to 8x8, then a 5x5 map of logits: `[N, 25]`, each for itself in the objective.
 
     A game of reconstruction takes `logits_and_maps`, the logits with D's maps at 16x16 and 8x8. `decode`
     makes the image again from the one at 8x8, and `decode_part` a part of it from a crop of the one at
@@ -138,9 +138,9 @@ class Discriminator(Rating):
         return at_16, self.to_8(at_16)
 
     def logits_and_maps(self, x: Tensor, c: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The logits `[N]` and the `maps` that they are made from, which the decoders take, in one forward."""
+        """The logits `[N, 25]` and the `maps` that they are made from, which the decoders take, in one forward."""
         at_16, at_8 = self.maps(x)
-        logits = self.to_logits(at_8).mean((1, 2, 3))
+        logits = self.to_logits(at_8).flatten(1)
         return with_projection(logits, at_8.mean((2, 3)), c, self.projection), (at_16, at_8)
 
     def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:

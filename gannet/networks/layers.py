@@ -31,8 +31,11 @@ def beside(x: Tensor, values: Tensor) -> Tensor:
 
 
 def with_projection(logits: Tensor, features: Tensor, c: Tensor, projection: nn.Module | None) -> Tensor:
-    """The logits `[N]`, plus <V c, features> where there is a V (Miyato and Koyama 2018, equation 4)."""
-    return logits if projection is None else logits + (projection(c) * features).sum(1)
+    """The logits `[N]` or `[N, P]`, plus <V c, features> where there is a V (Miyato and Koyama 2018, equation 4)."""
+    if projection is None:
+        return logits
+    of_label = (projection(c) * features).sum(1)
+    return logits + (of_label[:, None] if logits.ndim == 2 else of_label)
 
 
 class LabelledNoise(nn.Module):
