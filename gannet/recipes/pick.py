@@ -9,6 +9,7 @@ from gannet.recipes.small import small
 
 SIZES = (16, 32, 64, 128, 256)
 CPU_LARGEST, GPU_LARGEST = 64, 128
+FEW = 500  # images; of 300, a start from another run's weights gave far more than 60 kimg from nothing
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ def pick(facts: Facts) -> Choice:
     labels = facts.classes > 1
     if labels:
         why.append(f"{facts.classes} class folders: trains by label, and samples by label (--data.no-labels if not)")
+    if facts.num < FEW:
+        help_ = "--recipe fastgan-fewshot is made for so many" if facts.accelerated else "--init RUN starts from others"
+        why.append(f"{facts.num} images are few, and samples will be much alike: {help_}")
     recipe = changed(recipe, "data", resolution=resolution, fit=fit, filter=filter_, labels=labels)
     minutes = 2 if facts.drawn else 30 if facts.accelerated else 10
     recipe = changed(recipe, "train", length=f"{minutes} minutes")

@@ -385,6 +385,11 @@ def test_a_pick_follows_the_data_and_says_why() -> None:
     assert len(sprites.why) == 2
 
 
+def test_a_pick_says_what_helps_with_few_images() -> None:
+    assert "300 images are few" in pick(facts(num=300)).why[0] and "--init" in pick(facts(num=300)).why[0]
+    assert "fastgan-fewshot" in pick(facts(num=300, accelerated=True)).why[0]
+
+
 def test_a_pick_follows_the_device() -> None:
     cpu, gpu = (pick(facts(side=500, accelerated=accelerated)).recipe for accelerated in (False, True))
     assert (cpu.data.resolution, gpu.data.resolution) == (64, 128)
