@@ -52,12 +52,14 @@ class Pool(nn.Module):
             images[own], place[own], there[own] = fakes, chosen.to(place), 1.0
         self.fresh = []
         average_([images, place, there])  # each is in one rank alone, and 0 in the others
-        num, size = int(self.num), len(self.images)
-        places = (place / there).round().long().tolist()
-        for i, chosen in enumerate(places if num == size else range(num, min(num + batch, size))):
-            if chosen >= 0:
-                self.images[chosen] = images[i] / there[i]
-        self.num.fill_(min(num + batch, size))
+        size = len(self.images)
+        filling = self.num + torch.arange(batch, device=self.num.device)
+        filling = torch.where(filling < size, filling, -1)
+        places = torch.where(self.num == size, (place / there).round().long(), filling)
+        for i, chosen in enumerate(places.split(1)):  # one after another: the last to come to a place stays
+            at = chosen.clamp(min=0)
+            self.images.index_copy_(0, at, torch.where(chosen >= 0, images[i] / there[i], self.images[at]))
+        self.num.copy_((self.num + batch).clamp(max=size))
 
 
 class CycleGAN(GAN):
