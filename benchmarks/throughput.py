@@ -17,28 +17,27 @@ timed. Gannet's loop always takes its own batches, flips and jitter included.
 import argparse
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from paired import alternate, seconds_of, take_weights, training_of
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler
 from torchvision import datasets
 from torchvision.transforms import v2
 
-from gannet.config import Data, Recipe, changed, part
+from gannet.config import Data, changed, part
 from gannet.data.dataset import Dataset, prepare
 from gannet.data.sources import open_source
 from gannet.recipes.glasses import dcgan_glasses
-from gannet.training.build import build_training, completed
-from gannet.training.engine import Engine, kept_memory
+from gannet.training.engine import kept_memory
 from gannet.training.gallery import Gallery
-from gannet.training.loop import Training, iterate
+from gannet.training.loop import iterate
 from gannet.training.pictures import save_grid
 
 BATCH = 128
@@ -91,12 +90,6 @@ class Tutorial:
         self.optimizer_G.step()
         return (loss_real + loss_fake).detach(), loss_G.detach()
 
-    def take_weights(self, training: Training) -> None:
-        """The weights that Gannet's networks start from, in the order of the layers."""
-        for mine, theirs in [(self.G, training.networks["G"]), (self.D, training.networks["D"])]:
-            for target, value in zip(mine.parameters(), theirs.parameters(), strict=True):
-                target.data.copy_(value.data)
-
 
 def tutorial_batches(folder: Path) -> Iterator[Tensor]:
     """Batches without end, decoded, resized, flipped and jittered."""
@@ -124,20 +117,16 @@ def draw_photos(folder: Path) -> None:
         Image.fromarray(photo.astype(np.uint8)).save(folder / "photos" / f"{i:04d}.jpg", quality=92)
 
 
-def gannet_training(dataset: Dataset, precision: str, recipe: Recipe) -> Training:
-    return build_training(completed(recipe), dataset, Engine(torch.device("cpu"), precision))
-
-
 def show_equal(dataset: Dataset, dtype: torch.dtype, batch: int) -> None:
     """Prints both losses of the first five steps: dropout 0, the same weights, reals and z."""
     recipe = changed(dcgan_glasses(), "train", batch=batch)
     recipe = replace(
         recipe, D=part("dcgan", width=64, dropout=0.0, init="pytorch"), data=Data(resolution=64, channels=3)
     )
-    training = gannet_training(dataset, "float32", recipe)
+    training = training_of(recipe, dataset, "float32")
     tutorial, channels_last = Tutorial(dropout=0.0), Tutorial(dropout=0.0)
     for loop in (tutorial, channels_last):
-        loop.take_weights(training)
+        take_weights({"G": loop.G, "D": loop.D}, training)
     for network in (*training.networks.values(), tutorial.G, tutorial.D, channels_last.G, channels_last.D):
         network.to(dtype)
     channels_last.G.to(memory_format=torch.channels_last)
@@ -163,47 +152,19 @@ def show_equal(dataset: Dataset, dtype: torch.dtype, batch: int) -> None:
     print(f"  largest difference {worst:.1e}; of the tutorial from itself, channels last, {rounding:.1e}\n")
 
 
-def seconds_of(step: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
-
-
 def compare(pairs: int, dataset: Dataset, batches: Iterator[Tensor], title: str) -> None:
     """Alternates one step of the tutorial and one of Gannet in each precision."""
     tutorial = Tutorial(dropout=0.1)
-    recipe = dcgan_glasses()
-    ours = {name: gannet_training(dataset, name, recipe) for name in ("float32", "bfloat16")}
-
-    def gannet_step(name: str) -> float:
-        with kept_memory(torch.device("cpu")):
-            iterate(ours[name])
-            return seconds_of(lambda: iterate(ours[name]))
-
-    def tutorial_step() -> float:
-        tutorial.step(next(batches), torch.randn(BATCH, 100))
-        return seconds_of(lambda: tutorial.step(next(batches), torch.randn(BATCH, 100)))
-
-    times: dict[str, list[float]] = {"tutorial": [], "float32": [], "bfloat16": []}
-    for pair in range(pairs + 1):  # the first is not counted
-        for name in times:
-            seconds = tutorial_step() if name == "tutorial" else gannet_step(name)
-            if pair:
-                times[name].append(seconds)
     print(f"{title}, {pairs} pairs")
-    for name, seconds in times.items():
-        ratios = [theirs / mine for theirs, mine in zip(times["tutorial"], seconds, strict=True)]
-        speed = BATCH / statistics.median(seconds)
-        print(
-            f"  {name:<10} {statistics.median(seconds):.3f} s a step, {speed:5.0f} images a second,"
-            f" {statistics.median(ratios):.2f} times the tutorial (from {min(ratios):.2f} to {max(ratios):.2f})"
-        )
+    alternate(
+        "tutorial", lambda: tutorial.step(next(batches), torch.randn(BATCH, 100)), dcgan_glasses(), dataset, pairs
+    )
     print()
 
 
 def overheads(dataset: Dataset, folder: Path) -> None:
     """What a step spends on batches, and a grid every 10 iterations, as shares of the step."""
-    training = gannet_training(dataset, "bfloat16", dcgan_glasses())
+    training = training_of(dcgan_glasses(), dataset, "bfloat16")
     loader, gallery = training.loader, Gallery(training)
 
     def batch() -> None:

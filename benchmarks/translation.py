@@ -10,9 +10,7 @@ with an empty pool. The plain loop computes no gradient of D in G's turn, as the
 
 import argparse
 import itertools
-import statistics
 import tempfile
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,15 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from paired import alternate, take_weights, training_of
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
 from gannet.config import Recipe, changed
 from gannet.data.dataset import Dataset, opened, prepare
 from gannet.recipes.translation import cyclegan, pix2pix
-from gannet.training.build import build_training, completed
-from gannet.training.engine import Engine, kept_memory
-from gannet.training.loop import Training, iterate
+from gannet.training.loop import iterate
 
 POOL = 50
 
@@ -115,11 +112,6 @@ class Plain(ABC):
     def step(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """One iteration; the losses of D and G."""
 
-    def take_weights(self, training: Training) -> None:
-        for name, network in self.networks.items():
-            for target, value in zip(network.parameters(), training.networks[name].parameters(), strict=True):
-                target.data.copy_(value.data)
-
 
 class Pix2pix(Plain):
     """Non-saturating, and 100 times the absolute distance. The paper halves D's loss; Adam does not notice."""
@@ -199,10 +191,6 @@ def recipes() -> dict[str, tuple[Recipe, type[Plain]]]:
     return {"pix2pix": (changed(pix2pix(), "data", source="outlines"), Pix2pix), "cyclegan": (unpaired, CycleGAN)}
 
 
-def training_of(recipe: Recipe, dataset: Dataset, precision: str) -> Training:
-    return build_training(completed(recipe), dataset, Engine(torch.device("cpu"), precision))
-
-
 def in_float64(loader: Any) -> None:
     if loader:
         reals = loader.reals
@@ -216,7 +204,7 @@ def show_equal(name: str, recipe: Recipe, dataset: Dataset) -> None:
     recipe = replace(recipe, **{setting[0]: replace(part, settings={**part.settings, **setting[1]})})
     training = training_of(recipe, dataset, "float32")
     plain = Pix2pix(0.0) if name == "pix2pix" else CycleGAN(0)
-    plain.take_weights(training)
+    take_weights(plain.networks, training)
     for network in (*training.networks.values(), *plain.networks.values()):
         network.double()
     torch.set_default_dtype(torch.float64)
@@ -236,31 +224,6 @@ def show_equal(name: str, recipe: Recipe, dataset: Dataset) -> None:
     print(f"  largest difference {worst:.1e}")
 
 
-def compare(pairs: int, recipe: Recipe, make: type[Plain], dataset: Dataset) -> None:
-    """Alternates one step of the plain loop and one of Gannet in each precision."""
-    plain, ours = make(), {name: training_of(recipe, dataset, name) for name in ("float32", "bfloat16")}
-    a, b = torch.randn(2, 1, 3, recipe.data.resolution, recipe.data.resolution).tanh()
-    times: dict[str, list[float]] = {"plain": [], "float32": [], "bfloat16": []}
-    for pair in range(pairs + 1):  # the first is not counted
-        for name, seconds in times.items():
-            for _ in range(2):
-                start = time.perf_counter()
-                if name == "plain":
-                    plain.step(a, b)
-                else:
-                    with kept_memory(torch.device("cpu")):
-                        iterate(ours[name])
-                last = time.perf_counter() - start
-            if pair:
-                seconds.append(last)
-    for name, seconds in times.items():
-        ratios = [theirs / mine for theirs, mine in zip(times["plain"], seconds, strict=True)]
-        print(
-            f"  {name:<10} {statistics.median(seconds):.3f} s a step, {statistics.median(ratios):.2f} times the plain"
-            f" (from {min(ratios):.2f} to {max(ratios):.2f})"
-        )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=7)
@@ -273,7 +236,9 @@ def main() -> None:
             dataset = prepare(opened(recipe.data, Path(folder)), recipe.data, 3)
             print(f"\n{name} at {recipe.data.resolution} pixels, {pairs} pairs")
             show_equal(name, recipe, dataset)
-            compare(pairs, recipe, make, dataset)
+            plain = make()
+            a, b = torch.randn(2, 1, 3, recipe.data.resolution, recipe.data.resolution).tanh()
+            alternate("plain loop", lambda plain=plain, a=a, b=b: plain.step(a, b), recipe, dataset, pairs)
 
 
 if __name__ == "__main__":

@@ -220,8 +220,8 @@ def sample(
     if num < 1:
         raise UserError(f"--num is {num}, and must be at least 1")
     out = Path(out)
-    if not grid and out.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
-        raise UserError(f"{out} names one picture: add --grid, or name a folder with --out")
+    if not grid and out.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4"):
+        raise UserError(f"{out} names one file: add --grid, or name a folder with --out")
     if not grid and out.is_file():
         raise UserError(f"{out} is a file: name a folder, or add --grid for one picture")
     G = load_generator(run, find_device(device))

@@ -255,7 +255,10 @@ def to_when(text: str, images_per: Mapping[str, float]) -> When:
 def check(recipe: Recipe) -> None:
     """Raises `UserError` for the first value that cannot be."""
     units = {"iterations": 1.0, "epochs": 1.0, "kimg": 1.0}
-    amount(recipe.train.length)
+    try:
+        amount(recipe.train.length)
+    except UserError as error:
+        raise UserError(f"train.length: {error}") from error
     to_when(recipe.samples.when, units)
     to_when(recipe.checkpoints.when, units)
     low, high = recipe.data.range

@@ -31,7 +31,7 @@ def examine() -> dict[str, Any]:
         devices[device_name(device)] = {
             "precision": speed.precision,
             "why": speed.why,
-            "images_per_second": round(speed.images_per_second),
+            "images_per_second": round(speed.images_in(1)),
         }
     return {
         "gannet": __version__,

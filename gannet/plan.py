@@ -78,6 +78,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan, ready for JSON."""
+        seconds = self.speed.seconds_for(self.total_nimg)
         return {
             "recipe": CONVERTER.unstructure(self.recipe),
             "num_images": self.num_images,
@@ -85,8 +86,9 @@ class Plan:
             "device": str(self.engine.device),
             "kimg": self.total_nimg / 1000,
             "epochs": self.total_nimg / self.num_images,
-            "images_per_second": self.speed.images_per_second,
-            "seconds": self.total_nimg / self.speed.images_per_second,
+            "images_per_second": self.total_nimg / seconds,
+            "seconds": seconds,
+            "unmatched": self.source.unmatched,
             "says": self.lines,
         }
 
@@ -242,9 +244,9 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False, ranks: Ran
         "kimg": 1000,
         "epochs": num,
         "iterations": speed.images_per_iteration,
-        "minutes": 60 * speed.images_per_second,
     }
-    total_nimg = max(int(value * per[unit]), recipe.train.batch)
+    asked_nimg = speed.images_in(60 * value) if unit == "minutes" else value * per[unit]
+    total_nimg = max(int(asked_nimg), recipe.train.batch)
     asked = recipe.schedules
     recipe = changed(recipe, "train", length=f"{number(total_nimg / 1000)} kimg", precision=speed.precision)
     recipe = in_kimg(recipe, total_nimg, num)
@@ -334,11 +336,15 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
         own = recipe.train.batch // num_ranks
         lines.append(f"ranks   {num_ranks}, each with {own} images of a batch of {recipe.train.batch}")
     epochs = plan.total_nimg / plan.num_images
-    seconds = plan.total_nimg / plan.speed.images_per_second
+    seconds = plan.speed.seconds_for(plan.total_nimg)
     lines.append(
         f"budget  {short(plan.total_nimg / 1000)} kimg = {short(epochs)} epochs, about {duration(seconds)}"
-        f" at {plan.speed.images_per_second:,.0f} images a second"
+        f" at {plan.total_nimg / seconds:,.0f} images a second"
     )
+    if plan.speed.first_nimg >= plan.total_nimg:
+        lines.append(
+            f"        D never plays: the run ends before --game.start-kimg {number(plan.speed.first_nimg / 1000)}"
+        )
     iterations = plan.total_nimg / recipe.train.batch
     if iterations < SHORT_RUN:
         lines.append(f"        {iterations:.0f} iterations show little but noise: pictures come after a thousand or so")

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from filelock import FileLock, Timeout
 from PIL import Image
+from torch import Tensor, nn
 
 from gannet.config import Recipe, amount, changed, from_toml, overridden, read_recipe, to_toml
 from gannet.data.cache import OFF, cache_folder
@@ -31,7 +32,7 @@ from gannet.training.build import build_networks, build_training, classes_of, co
 from gannet.training.checkpoint import checkpoints, restore_newest
 from gannet.training.engine import Engine, find_device, make_deterministic
 from gannet.training.freeze import freeze_first
-from gannet.training.initial import Initial, find_initial, start_from
+from gannet.training.initial import Copied, Initial, find_initial, start_from
 from gannet.training.pictures import read_stats
 from gannet.training.ranks import Ranks, launched
 from gannet.training.run import Run
@@ -79,18 +80,26 @@ def starting_from(plan: Plan, address: str | None, allow_code: bool = False) -> 
         return plan, None
     classes = classes_of(plan.recipe, tuple(plan.scan.classes) if plan.recipe.data.labels else (), allow_code)
     networks = build_networks(plan.recipe, plan.channels, len(classes), allow_code)
-    initial = find_initial(address, networks, cache_folder())
-    if num := plan.recipe.train.freeze_d:
-        side, width = plan.recipe.data.resolution, len(classes) * game_of(plan.recipe, allow_code).labels_for_d
-        x = torch.zeros(2, plan.channels * plan.recipe.data.num_frames, side, side)
-        freeze_first(networks["D"], num, x, torch.zeros(2, width))
-        frozen = {name for name, p in networks["D"].named_parameters() if not p.requires_grad}
-        if fresh := sorted(frozen & set(initial.copied[1].fresh)):
-            raise UserError(
-                f"--train.freeze-d {num} would keep {fresh[0]} of D as it is, and {initial.name} has none that fits"
-                f" ({initial.copied[1].fresh[fresh[0]]}): leave --train.freeze-d out"
-            )
+    game = game_of(plan.recipe, allow_code)
+    initial = find_initial(address, networks, game.built, cache_folder())
+    if plan.recipe.train.freeze_d:
+        x = torch.zeros(2, plan.channels * plan.recipe.data.num_frames, *2 * [plan.recipe.data.resolution])
+        c = torch.zeros(2, len(classes) * game.labels_for_d)
+        for copied in initial.copied:
+            if game.built[copied.network] == "D":
+                check_frozen(copied, networks[copied.network], plan.recipe.train.freeze_d, x, c, initial.name)
     return replace(plan, lines=[*plan.lines, *initial.lines()]), initial
+
+
+def check_frozen(copied: Copied, D: nn.Module, num: int, x: Tensor, c: Tensor, source: str) -> None:
+    """Raises `UserError` where one of D's first `num` layers, which are frozen here, does not come from elsewhere."""
+    freeze_first(D, num, x, c)
+    frozen = {name for name, p in D.named_parameters() if not p.requires_grad}
+    if fresh := sorted(frozen & set(copied.fresh)):
+        raise UserError(
+            f"--train.freeze-d {num} would keep {fresh[0]} of {copied.network} as it is, and {source} has none that"
+            f" fits ({copied.fresh[fresh[0]]}): leave --train.freeze-d out"
+        )
 
 
 def train_plan(
@@ -123,6 +132,8 @@ def train_plan(
     if kept.data.private:
         where = dataset.cache or "memory"
         print(f"private: no real image, name or path goes into the run; decoded images lie in {where}")
+        if plan.recipe.G.name in TRANSLATORS.rows:
+            print("private: but its grids show what G makes of real images, which may be much like them")
         kept = changed(kept, "data", source="", other="", group_by="")
     write_text(path / "recipe.toml", to_toml(kept, facts))
     with alone_in(path):

@@ -61,7 +61,11 @@ def another(name: str, value: Any, of: Recipe) -> Any:
         "checkpoints.when": "at 3, 4 epochs",
         "G.label": "embedding",
         "D.label": "projection" if value != "projection" else "none",
-        "G.norm": "batch" if value == "conditional" else "instance" if of.G.name == "unet" else "conditional",
+        "G.norm": "batch"
+        if value in ("conditional", "instance")
+        else "instance"
+        if of.G.name == "unet"
+        else "conditional",
         "G.scale": 2 if value != 2 else 4,
         "D.minibatch": "deviation",
         "D.pool": "mean" if value == "sum" else "sum",
@@ -162,7 +166,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"train.batch": 0}, "train.batch is 0, and must be at least 1"),
     ({"train.micro_batch": 3, "train.batch": 8}, "train.micro_batch is 3"),
     ({"train.micro_batch": -1}, "train.micro_batch is -1"),
-    ({"train.length": "soon"}, "'soon' is not a number above 0"),
+    ({"train.length": "soon"}, "train.length: 'soon' is not a number above 0"),
     ({"data.resolution": 2}, "data.resolution is 2"),
     ({"data.range": [99.0, 1.0]}, "data.range"),
     ({"data.range": [1.0, 101.0]}, "data.range"),

@@ -65,7 +65,8 @@ class Pool(nn.Module):
 class CycleGAN(GAN):
     """G makes images of b from those of a, F those of a from b, and each undoes the other (equation 3).
 
-    `cycle` is the weight of the way there and back (lambda in the paper), `identity` that of leaving alone
+    `cycle` is the weight of the way there and back (lambda in the paper, whose 10 is 5 beside least squares that are
+    halved, as here), `identity` that of leaving alone
     what is of the other side already, as a part of `cycle` (section 5.2, for paintings: 0.5). D rates images of
     b, D_X those of a; both see fakes out of a pool of the last `pool` (section 4). The paper halves D's
     objective, which slows it down: with Adam's steps that changes next to nothing, and it is left out.
@@ -121,6 +122,11 @@ class CycleGAN(GAN):
         super().adjust(average_, num_images)
         for pool in self.pools.values():
             pool.keep(average_, num_images)
+
+    def forget(self) -> None:
+        super().forget()
+        for pool in self.pools.values():
+            pool.fresh = []
 
     def show(self, networks: Mapping[str, nn.Module], batch: Batch) -> Mapping[str, Tensor]:
         """An image of a, there, and back; one of b, there, and back."""

@@ -39,6 +39,7 @@ class GAN:
     """Whether G is given the first frames of clips."""
     has_targets: ClassVar[bool] = False
     """Whether fake number i should be real number i."""
+    start_kimg = 0.0
     G: nn.Module
 
     @classmethod
@@ -157,6 +158,10 @@ class GAN:
             average_([*remembered, *sign])
         if sign:
             self.augment.update(sign[0], num_images)
+
+    def forget(self) -> None:
+        """Drops how sure D was in an iteration that failed."""
+        self.signs = []
 
     def logits(self, x: Tensor, c: Tensor) -> Tensor:
         """What D says of x as it sees it."""

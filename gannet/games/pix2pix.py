@@ -73,8 +73,9 @@ class Beside(Alone):
 class Pix2pix(GAN):
     """D tells pairs of a and its target from pairs of a and what G makes of it (Isola et al. 2017, equation 1).
 
-    `l1` is the weight of G's absolute distance to the target (lambda, equation 4). There is no z: dropout is
-    G's noise (section 2.1). The paper halves D's objective: see `CycleGAN`.
+    `l1` is the weight of G's absolute distance to the target (lambda, equation 4): beside least squares, which are
+    halved here (Mao et al. 2017), 50 is the paper's 100. There is no z: dropout is G's noise (section 2.1).
+    The paper halves D's objective: see `CycleGAN`.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("pairs",)
@@ -169,5 +170,8 @@ def reduced(x: Tensor, scale: int) -> Tensor:
 
 
 def enlarged(x: Tensor, scale: int) -> Tensor:
-    """x `scale` times as large, bicubic: what a network has to beat."""
-    return interpolate(x, scale_factor=scale, mode="bicubic").clamp(-1, 1)
+    """x `scale` times as large, by the bicubic kernel that reduces: what a network has to beat.
+
+    (Without `antialias` torch's kernel is another, which is a little worse.)
+    """
+    return interpolate(x, scale_factor=scale, mode="bicubic", antialias=True).clamp(-1, 1)

@@ -174,7 +174,7 @@ def batch_means(networks: Iterable[nn.Module]) -> list[tuple[nn.Module, str]]:
     return [(module, name) for module in modules for name in getattr(module, "batch_means", ())]
 
 
-REAL = ("input", "target")  # what is shown and was not made by a network
+REAL = ("input", "target", "and back", "and there")  # what is shown and is real, or should be again what was real
 
 
 class Game(Protocol):
@@ -194,6 +194,8 @@ class Game(Protocol):
     objective: Objective
     num_batches: int
     """Batches of reals that one iteration takes."""
+    start_kimg: float
+    """Thousands of images after which all players play; until then iterations are shorter."""
 
     @classmethod
     def classes(cls, found: tuple[str, ...], settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -212,4 +214,8 @@ class Game(Protocol):
 
     def adjust(self, average_: Callable[[Sequence[Tensor]], None], num_images: int) -> None:
         """Called after each iteration; `average_` makes tensors their mean over the ranks, in place."""
+        ...
+
+    def forget(self) -> None:
+        """Called where an iteration failed on its way: drops what it has left for `adjust`."""
         ...

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from gannet.efficientnet import efficientnet_lite0
@@ -40,11 +40,12 @@ def vgg19(activated: bool) -> Features:
             f"the weights of VGG-19 cannot be had ({one_line(error)}): put {url} to {file}, or set"
             " --penalties.content.network efficientnet-lite0"
         ) from error
-    network = whole.features[: CONV5_4 + activated].eval().requires_grad_(False)
+    normalise = nn.BatchNorm2d(3, eps=0, affine=False)  # its numbers move to the device with the network
+    normalise.running_mean, normalise.running_var = torch.tensor(MEAN), torch.tensor(STD).square()
+    network = nn.Sequential(normalise, whole.features[: CONV5_4 + activated]).eval().requires_grad_(False)
 
     def features(x: Tensor) -> Tensor:
-        mean, std = (x.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-        return network.to(x)((x - mean) / std) * RESCALED
+        return network.to(x)(x) * RESCALED
 
     return features
 

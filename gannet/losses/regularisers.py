@@ -66,9 +66,9 @@ class Penalty(nn.Module, ABC):
         super().__init__()
         for name, weight in weights.items():
             if not weight >= 0:
-                raise UserError(f"a penalty's {name} is {weight}, and must be at least 0")
+                raise UserError(f"{name} is {weight}, and must be at least 0")
         if every < 1:
-            raise UserError(f"a penalty's `every` is {every}, and must be at least 1")
+            raise UserError(f"every is {every}, and must be at least 1")
         self.every = every
 
     def forward(self, judged: Judged) -> Tensor:
@@ -244,7 +244,7 @@ def learned_weight(layer: nn.Module) -> Tensor:
 
 def checked_decay(decay: float) -> float:
     if not 0 <= decay < 1:
-        raise UserError(f"a penalty's decay is {decay}, and must be from 0 to below 1")
+        raise UserError(f"decay is {decay}, and must be from 0 to below 1")
     return decay
 
 

@@ -24,6 +24,8 @@ from gannet.networks.layers import (
     Residual,
     at_least,
     beside,
+    check_dropout,
+    doubled_widths,
     initialise,
     spectrally_normalise,
     through,
@@ -36,7 +38,7 @@ def widths(resolution: int, width: int, max_width: int) -> list[int]:
     """Features at resolution/2, resolution/4, ... 4: `width`, doubled at each halving up to `max_width`."""
     if resolution not in (16, 32, 64, 128, 256):
         raise UserError(f"dcgan makes images of 16, 32, 64, 128 or 256 pixels, not {resolution}: set --data.resolution")
-    return [min(width * 2**i, max(width, max_width)) for i in range(resolution.bit_length() - 3)]
+    return doubled_widths(resolution.bit_length() - 3, width, max_width)
 
 
 def check_extra(player: str, extra_convs: int, residual: bool) -> None:
@@ -134,8 +136,7 @@ class Discriminator(Rating):
         init: Init = "dcgan",
     ):
         super().__init__()
-        if not 0 <= dropout < 1:
-            raise UserError(f"D.dropout is {dropout}, and must be from 0 to below 1")
+        check_dropout("D", dropout)
         at_least(1, **{"D.width": width})
         check_extra("D", extra_convs, residual)
         features = widths(resolution, width, max_width)

@@ -74,7 +74,7 @@ class Generator(nn.Module):
             x = stage(x, condition, state)
         x = torch.tanh(self.to_image(relu(self.norm(x.flatten(0, 1), condition))))
         clips = x.unflatten(0, (len(z), -1)).flatten(1, 2)
-        return clips if a is None else torch.cat([a.to(clips.dtype), clips], dim=1)
+        return clips if a is None else torch.cat([a, clips.to(a.dtype)], dim=1)
 
 
 class Stage(nn.Module):

@@ -103,7 +103,7 @@ class SameBatchNorm(nn.Module):
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """Each feature of each image to mean 0 and variance 1 (Ulyanov et al. 2016), without scale and shift.
+    """Each feature of each image to mean 0 and variance 1 (Ulyanov et al. 2016), perhaps with scale and shift.
 
     Of a single image torch's own gives wrong gradients on the CPU where those that come in lie channels last
     (seen in 2.15): here they are laid out as it has its features.
@@ -116,10 +116,22 @@ class InstanceNorm(nn.InstanceNorm2d):
         return out
 
 
-def norm_layers(norm: str, features: int) -> list[nn.Module]:
-    """Batch norm, or instance norm without scale and shift (Ulyanov et al. 2016), in a list; of other names none."""
-    kinds: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "instance": InstanceNorm}
-    return [kinds[norm](features)] if norm in kinds else []
+def doubled_widths(num: int, width: int, max_width: int) -> list[int]:
+    """`num` widths: `width`, and twice as many features each time up to `max_width`."""
+    return [min(width * 2**i, max(width, max_width)) for i in range(num)]
+
+
+def check_dropout(player: str, dropout: float) -> None:
+    """Raises `UserError` for a probability that leaves nothing."""
+    if not 0 <= dropout < 1:
+        raise UserError(f"{player}.dropout is {dropout}, and must be from 0 to below 1")
+
+
+def norm_layers(norm: str, features: int, affine: bool = False) -> list[nn.Module]:
+    """Batch norm, or instance norm, with scale and shift where it is `affine`, in a list; of other names none."""
+    if norm == "instance":
+        return [InstanceNorm(features, affine=affine)]
+    return [nn.BatchNorm2d(features)] if norm == "batch" else []
 
 
 class Residual(nn.Module):

@@ -25,6 +25,7 @@ from gannet.networks.layers import (
     Init,
     SameBatchNorm,
     at_least,
+    doubled_widths,
     initialise,
     spectrally_normalise,
     with_projection,
@@ -226,7 +227,7 @@ def widths(num: int, resolution: int, width: int, max_width: int, small: int) ->
     if not width and resolution <= 32:
         width, max_width = small, small
     width = width or 64
-    return [min(width * 2**i, max(width, max_width)) for i in range(num)]
+    return doubled_widths(num, width, max_width)
 
 
 def initialise_residual(network: nn.Module, init: Init) -> None:

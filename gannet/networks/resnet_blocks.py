@@ -37,9 +37,6 @@ class ResNetBlocks(Translator):
         )
         initialise(self, "dcgan")
 
-    def forward(self, a: Tensor) -> Tensor:
-        return self.layers(a)
-
 
 class Reflection(nn.ReflectionPad2d):
     """Pads x `[N, C, H, W]` at each side with what lies within it, mirrored.

@@ -49,9 +49,6 @@ class SRResNet(Translator):
             nn.Conv2d(width, channels, 9, padding=4),
         )
 
-    def forward(self, a: Tensor) -> Tensor:
-        return self.layers(a)
-
 
 def normed(width: int) -> list[nn.Module]:
     return [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
@@ -92,9 +89,6 @@ class RRDBNet(Translator):
             *activated(width),
             nn.Conv2d(width, channels, 3, padding=1),
         )
-
-    def forward(self, a: Tensor) -> Tensor:
-        return self.layers(a)
 
 
 class Dense(nn.Module):

@@ -1,14 +1,12 @@
 """What the networks that translate have in common."""
 
-from abc import ABC, abstractmethod
-
 import torch
 from torch import Tensor, nn
 
 from gannet.errors import UserError
 
 
-class Translator(nn.Module, ABC):
+class Translator(nn.Module):
     """Makes images of images: `[N, channels, H, W]` to `[N, channels, scale * H, scale * W]`, [-1, 1].
 
     It is built for `resolution`, the side of what it makes, and takes any H and W that are multiples of
@@ -16,6 +14,8 @@ class Translator(nn.Module, ABC):
     """
 
     z_dim = 0
+    layers: nn.Sequential
+    """What `forward` goes through, where a G is no more than that."""
 
     def __init__(self, resolution: int, num_classes: int, scale: int, multiple: int):
         super().__init__()
@@ -26,9 +26,9 @@ class Translator(nn.Module, ABC):
             raise UserError(f"this G makes images whose side is {step}, not {resolution}: set --data.resolution")
         self.scale, self.multiple = scale, multiple
 
-    @abstractmethod
     def forward(self, a: Tensor) -> Tensor:
         """Images made of a, in its batch and its channels."""
+        return self.layers(a)
 
 
 class Added(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gannet.errors import UserError
 from gannet.networks.conv import DoublingConv, HalvingConv
-from gannet.networks.layers import LeakyDropout, at_least, initialise, norm_layers
+from gannet.networks.layers import LeakyDropout, at_least, check_dropout, doubled_widths, initialise, norm_layers
 from gannet.networks.translator import Translator
 
 DROPPED = 3  # layers of the decoder that have dropout, from the innermost on
@@ -27,8 +27,9 @@ class UNet(Translator):
     follows the first convolution nor the innermost, whose single pixel it would make 0 in a batch of one.
     The last convolution alone has a bias.
 
-    Dropout is the only noise. The paper leaves it on when it samples, and takes batch norm's statistics from
-    the test batch; here both follow the mode as everywhere, so that in eval mode one a gives one image.
+    Dropout is the only noise. The paper leaves it on when it samples; here it is off in eval mode as everywhere, so
+    that one a gives one image. The paper also takes batch norm's statistics from the test batch, and its batches
+    are of one image: that is instance norm, which here has the scale and the shift of batch norm.
     """
 
     def __init__(
@@ -45,19 +46,18 @@ class UNet(Translator):
     ):
         at_least(1, **{"G.width": width})
         at_least(0, **{"G.depth": depth})
-        if not 0 <= dropout < 1:
-            raise UserError(f"G.dropout is {dropout}, and must be from 0 to below 1")
+        check_dropout("G", dropout)
         most = halvings_of(resolution)
         if depth > most:
             raise UserError(f"G.depth is {depth}, and {resolution} pixels can be halved {most} times only")
         depth = depth or max(1, most)
         super().__init__(resolution, num_classes, scale=1, multiple=2**depth)
-        features = [min(width * 2**i, max(width, max_width)) for i in range(depth)]
+        features = doubled_widths(depth, width, max_width)
 
         downs = [
             nn.Sequential(
                 HalvingConv(before, after),
-                *(norm_layers(norm, after) if 0 < i < depth - 1 else []),
+                *(norm_layers(norm, after, affine=True) if 0 < i < depth - 1 else []),
                 nn.LeakyReLU(0.2, inplace=True),
             )
             for i, (before, after) in enumerate(pairwise([channels, *features]))
@@ -65,7 +65,7 @@ class UNet(Translator):
         ups = [
             nn.Sequential(
                 DoublingConv(before if i == 0 else 2 * before, after),
-                *norm_layers(norm, after),
+                *norm_layers(norm, after, affine=True),
                 LeakyDropout(0.0, dropout if i < DROPPED else 0.0),
             )
             for i, (before, after) in enumerate(pairwise(features[::-1]))

@@ -7,22 +7,27 @@ from gannet.config import Checkpoints, Data, Optim, Recipe, Samples, Stats, Trai
 LATER_DOWN = "linear to 0 from 50% to 100%"
 
 
+def both(lr: float, beta1: float) -> dict[str, Optim]:
+    """The same Adam for G and D."""
+    return {"G": Optim(lr=lr, betas=(beta1, 0.999)), "D": Optim(lr=lr, betas=(beta1, 0.999))}
+
+
 def pix2pix() -> Recipe:
     """U-Net and 70x70 PatchGAN at 256 pixels, L1 with a weight of 100, Adam with 2e-4 and beta1 0.5, batches of 1.
 
     Random places of images enlarged to 286 pixels, mirrored; 200 epochs, as for facades (appendix 6.2). The paper
-    reports, for labels to cityscapes, a per-pixel accuracy of 0.66 by FCN-8s (table 1).
+    reports, for labels to cityscapes, a per-pixel accuracy of 0.66 by FCN-8s (table 1). Instance norm in G is what
+    batch norm is in batches of one.
     """
-    adam = Optim(lr=2e-4, betas=(0.5, 0.999))
     return Recipe(
         name="pix2pix",
         source="Isola et al. 2017, Image-to-image translation with conditional adversarial networks",
         about="From pairs: side-by-side images, or two folders with the same names. A picture from a drawing.",
         data=Data(resolution=256, kind="pairs", flip=True, enlarge=30 / 256),
-        G=part("unet"),
+        G=part("unet", norm="instance"),
         D=part("patchgan"),
         game=part("pix2pix"),
-        optim={"G": adam, "D": adam},
+        optim=both(2e-4, beta1=0.5),
         train=Train(length="200 epochs", batch=1),
         samples=Samples(num=16, when="every 5 epochs"),
         stats=Stats(every=10),
@@ -32,7 +37,6 @@ def pix2pix() -> Recipe:
 
 def pix2pix_small() -> Recipe:
     """pix2pix for a CPU: 64 pixels, a quarter of the features, batches of 8 and two and a half times the rate."""
-    adam = Optim(lr=5e-4, betas=(0.5, 0.999))
     whole = pix2pix()
     return replace(
         whole,
@@ -42,7 +46,7 @@ def pix2pix_small() -> Recipe:
         data=replace(whole.data, resolution=64),
         G=part("unet", width=16),
         D=part("patchgan", width=16),
-        optim={"G": adam, "D": adam},
+        optim=both(5e-4, beta1=0.5),
         train=Train(length="30 kimg", batch=8),
         samples=Samples(num=16, when="every 3 kimg"),
         checkpoints=Checkpoints(when="every 10 kimg"),
@@ -57,7 +61,6 @@ def cyclegan() -> Recipe:
     here it is 5, beside least squares that are halved (Mao et al. 2017). The paper reports that 26.8% of maps to
     photos were taken for real (table 1).
     """
-    adam = Optim(lr=2e-4, betas=(0.5, 0.999))
     return Recipe(
         name="cyclegan",
         source="Zhu et al. 2017, Unpaired image-to-image translation using cycle-consistent adversarial networks",
@@ -67,7 +70,7 @@ def cyclegan() -> Recipe:
         D=part("patchgan", norm="instance"),
         game=part("cyclegan", cycle=5.0),
         objective=part("lsgan"),
-        optim={"G": adam, "D": adam},
+        optim=both(2e-4, beta1=0.5),
         schedules={"optim.G.lr": LATER_DOWN, "optim.D.lr": LATER_DOWN},
         train=Train(length="200 epochs", batch=1),
         samples=Samples(num=16, when="every 5 epochs"),
@@ -81,7 +84,6 @@ def cyclegan_small() -> Recipe:
 
     Two and a half times the paper's rate; it falls in the second half of the run.
     """
-    adam = Optim(lr=5e-4, betas=(0.5, 0.999))
     whole = cyclegan()
     return replace(
         whole,
@@ -91,7 +93,7 @@ def cyclegan_small() -> Recipe:
         data=replace(whole.data, resolution=32),
         G=part("resnet-blocks", width=16, blocks=4),
         D=part("patchgan", width=16, patch=16, norm="instance"),
-        optim={"G": adam, "D": adam},
+        optim=both(5e-4, beta1=0.5),
         train=Train(length="30 kimg", batch=4),
         samples=Samples(num=16, when="every 3 kimg"),
         checkpoints=Checkpoints(when="every 10 kimg"),
@@ -105,7 +107,6 @@ def srgan() -> Recipe:
     100,000 at a tenth of the rate (section 3.2). Here the second part is as long as in the paper, and the first a
     fifth, which took days. The paper reports, on Set14, a mean opinion score of 3.72 (bicubic 1.97, table 2).
     """
-    adam = Optim(lr=1e-4, betas=(0.9, 0.999))
     slower = "linear to 0.1x from 75% to 76%"
     return Recipe(
         name="srgan",
@@ -116,7 +117,7 @@ def srgan() -> Recipe:
         D=part("vgg"),
         game=part("srgan", start_kimg=3200.0),
         penalties={"content": {}},
-        optim={"G": adam, "D": adam},
+        optim=both(1e-4, beta1=0.9),
         schedules={"optim.G.lr": slower, "optim.D.lr": slower},
         train=Train(length="6400 kimg", batch=16),
         samples=Samples(num=16, when="every 100 kimg"),
@@ -156,7 +157,6 @@ def srgan_small() -> Recipe:
     The features of the content are those of EfficientNet-Lite0, which comes in a package, and the rates are four
     times the paper's: there are few updates.
     """
-    adam = Optim(lr=4e-4, betas=(0.9, 0.999))
     return replace(
         srgan(),
         name="srgan-small",
@@ -167,7 +167,7 @@ def srgan_small() -> Recipe:
         D=part("vgg", width=16, hidden=64),
         game=part("srgan", start_kimg=40.0),
         penalties={"content": {"network": "efficientnet-lite0"}},
-        optim={"G": adam, "D": adam},
+        optim=both(4e-4, beta1=0.9),
         train=Train(length="80 kimg", batch=16),
         samples=Samples(num=16, when="every 10 kimg"),
         checkpoints=Checkpoints(when="every 20 kimg"),

@@ -130,9 +130,12 @@ def check_shares(recipe: Recipe, num_ranks: int) -> None:
 def build_parts(recipe: Recipe, engine: Engine, allow_code: bool) -> tuple[Any, dict[str, Any], Any]:
     """The objective, the penalties by name, and the augmentation."""
     objective = OBJECTIVES.find(recipe.objective.name, allow_code)(**recipe.objective.settings)
-    penalties = {
-        name: engine.place(PENALTIES.find(name, allow_code)(**settings)) for name, settings in recipe.penalties.items()
-    }
+    penalties = {}
+    for name, settings in recipe.penalties.items():
+        try:
+            penalties[name] = engine.place(PENALTIES.find(name, allow_code)(**settings))
+        except UserError as error:
+            raise UserError(f"penalties.{name}: {error}") from error
     augment = AUGMENTATIONS.find(recipe.augment.name, allow_code)(**recipe.augment.settings)
     return objective, penalties, engine.place(augment)
 

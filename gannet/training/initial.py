@@ -69,18 +69,27 @@ class Initial:
         return save({f"{c.network}/{name}": v.contiguous() for c in self.copied for name, v in c.tensors.items()})
 
 
-def find_initial(address: str, networks: Mapping[str, nn.Module], cache: Path) -> Initial:
-    """What of `address` fits G and D: a run, a generator's folder, or `hf://OWNER/NAME`.
+def folder_of(name: str, field: str) -> str:
+    """Where the network `name`, built from the part `field`, lies in a run: `generator`, `generator_F`."""
+    folder = FOLDERS[field]
+    return folder if name == field else f"{folder}_{name}"
 
-    D is taken from the folder `discriminator` beside the generator, where there is one. Raises
-    `UserError` where nothing is found, or nothing fits.
+
+def find_initial(address: str, networks: Mapping[str, nn.Module], built: Mapping[str, str], cache: Path) -> Initial:
+    """What of `address` fits the networks of a game: a run, a generator's folder, or `hf://OWNER/NAME`.
+
+    `built` says from which part of the recipe, G or D, each was built. All but G are taken from the folders
+    beside the generator, where they are. Raises `UserError` where nothing is found, or nothing fits.
     """
     on_hub = address.startswith("hf://")
     folder = generator_folder(downloaded(address, cache) if on_hub else Path(address)).resolve()
     name = address if on_hub else folder.parent.name if folder.name == FOLDERS["G"] else folder.name
-    found = {"G": folder, "D": folder.parent / FOLDERS["D"]}
-    read = {network: read_network(place) for network, place in found.items() if place.exists()}
-    copied = tuple(fitting(network, networks[network], read.get(network, ({}, {}))[1]) for network in FOLDERS)
+    found = {network: folder_of(network, field) for network, field in built.items()}
+    places = {network: folder if network == "G" else folder.parent / name for network, name in found.items()}
+    read = {network: read_network(place) for network, place in places.items() if place.exists()}
+    copied = tuple(
+        fitting(network, networks[network], read.get(network, ({}, {}))[1], name) for network, name in found.items()
+    )
     if not any(value.dim() > 1 for c in copied for value in c.tensors.values()):  # a stray bias is no start
         config = read["G"][0]
         raise UserError(
@@ -90,8 +99,8 @@ def find_initial(address: str, networks: Mapping[str, nn.Module], cache: Path) -
     return Initial(name, copied)
 
 
-def fitting(network: str, own: nn.Module, other: Mapping[str, Tensor]) -> Copied:
-    """The tensors of `other` that have the name and the shape of one of the network's.
+def fitting(network: str, own: nn.Module, other: Mapping[str, Tensor], folder: str) -> Copied:
+    """The tensors of `other` that have the name and the shape of one of the network's; they are from `folder`.
 
     What belongs to one normalised weight (spectral norm's vectors) is taken with it or not at all:
     vectors of another weight would scale it wrongly.
@@ -100,7 +109,7 @@ def fitting(network: str, own: nn.Module, other: Mapping[str, Tensor]) -> Copied
     fresh: dict[str, str] = {}
     for name, value in wanted.items():
         if not other:
-            fresh[name] = f"there is no {FOLDERS[network]}"
+            fresh[name] = f"there is no {folder}"
         elif name not in other:
             fresh[name] = "absent"
         elif other[name].shape != value.shape:
@@ -124,18 +133,18 @@ def shape(value: Tensor) -> str:
 
 
 def start_from(t: Training, tensors: bytes) -> None:
-    """Puts tensors of the first rank into G, its average and D, on every rank; without bytes there is nothing to do.
+    """Puts tensors of the first rank into the networks and averages, on every rank; without bytes it does nothing.
 
     All ranks must call it.
     """
     data = t.engine.ranks.broadcast(tensors)
     every = load(data) if data else {}
-    for network in FOLDERS:
+    for network, field in t.game.built.items():
         own = {
             name.removeprefix(f"{network}/"): value for name, value in every.items() if name.startswith(f"{network}/")
         }
         t.networks[network].load_state_dict(own, strict=False)
-        if t.ema and network == "G":
+        if t.ema and field == "G":
             t.ema.networks[network].load_state_dict(own, strict=False)
 
 
@@ -151,7 +160,7 @@ def downloaded(address: str, cache: Path) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise UserError("hf:// needs the package huggingface_hub: pip install 'gannet-gan[hf]'") from error
-    files = [f"{folder}/{file}" for folder in FOLDERS.values() for file in FILES]
+    files = [f"{folder}{more}/{file}" for folder in FOLDERS.values() for more in ("", "_*") for file in FILES]
     try:
         place = Path(snapshot_download(repository, allow_patterns=files, cache_dir=cache / "hf"))
     except Exception as error:  # the hub's and the network's are of many kinds

@@ -1,6 +1,8 @@
 """How fast a recipe trains here: a few iterations on a copy, in each precision that there is."""
 
+import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -24,10 +26,23 @@ class Speed:
     precision: str
     why: str
     images_per_iteration: int
+    first_seconds: dict[str, float]
+    """Those of the iterations of the first `first_nimg` images, in which not all players play yet."""
+    first_nimg: float = 0.0
 
-    @property
-    def images_per_second(self) -> float:
-        return self.images_per_iteration / self.seconds[self.precision]
+    def seconds_for(self, nimg: float) -> float:
+        """How long the first `nimg` images of a run take."""
+        first = min(nimg, self.first_nimg)
+        each, each_later = (s[self.precision] / self.images_per_iteration for s in (self.first_seconds, self.seconds))
+        return first * each + (nimg - first) * each_later
+
+    def images_in(self, seconds: float) -> float:
+        """The images that a run sees in its first so many seconds."""
+        num = seconds * self.images_per_iteration / self.first_seconds[self.precision]
+        if num <= self.first_nimg:
+            return num
+        left = seconds - self.seconds_for(self.first_nimg)
+        return self.first_nimg + left * self.images_per_iteration / self.seconds[self.precision]
 
 
 def measure(recipe: Recipe, dataset: Dataset, device: torch.device, allow_code: bool = False) -> Speed:
@@ -38,10 +53,14 @@ def measure(recipe: Recipe, dataset: Dataset, device: torch.device, allow_code: 
     """
     asked = recipe.train.precision
     recipe = in_kimg(recipe, 1000, 1000)  # any length: what moves takes the same time everywhere
-    seconds, images, refused = {}, 0, ""
+    seconds, first, images, begins, refused = {}, {}, 0, 0.0, ""
     for precision in ["float32", "bfloat16"] if asked == "auto" else [asked]:
         try:
             training = build_training(recipe, dataset, Engine(device, precision), allow_code)
+            begins = 1000 * training.game.start_kimg
+            if begins:
+                first[precision] = time_iterations(training)
+                training.cur_nimg = math.ceil(begins)
             seconds[precision] = time_iterations(training)
             images = training.game.num_batches * recipe.train.batch
         except torch.OutOfMemoryError:
@@ -50,15 +69,20 @@ def measure(recipe: Recipe, dataset: Dataset, device: torch.device, allow_code: 
             if precision == "float32" or asked != "auto":
                 raise
             refused = one_line(error)
+    precision, why = chosen(seconds, asked, refused)
+    return Speed(seconds, precision, why, images, first or seconds, begins)
+
+
+def chosen(seconds: Mapping[str, float], asked: str, refused: str) -> tuple[str, str]:
+    """The precision that a run takes, and why."""
     if asked != "auto":
-        return Speed(seconds, asked, "as asked", images)
+        return asked, "as asked"
     if "bfloat16" not in seconds:
-        return Speed(seconds, "float32", f"bfloat16 does not run here ({refused})", images)
+        return "float32", f"bfloat16 does not run here ({refused})"
     gain = seconds["float32"] / seconds["bfloat16"]
     if gain >= MIN_GAIN:
-        return Speed(seconds, "bfloat16", f"measured {gain:.1f} times as fast as float32 here", images)
-    why = f"bfloat16 measured {gain:.1f} times as fast here, too little to give up digits"
-    return Speed(seconds, "float32", why, images)
+        return "bfloat16", f"measured {gain:.1f} times as fast as float32 here"
+    return "float32", f"bfloat16 measured {gain:.1f} times as fast here, too little to give up digits"
 
 
 def time_iterations(training: Training, seconds: float = 1.5, at_least: int = 3) -> float:

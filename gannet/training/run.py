@@ -22,7 +22,7 @@ from gannet.networks.folder import save_network
 from gannet.training.checkpoint import restore_newest, save_checkpoint
 from gannet.training.engine import halved, kept_memory, out_of_memory
 from gannet.training.gallery import Gallery
-from gannet.training.initial import FOLDERS
+from gannet.training.initial import folder_of
 from gannet.training.loop import Training, play
 from gannet.training.pictures import read_stats, save_curves, save_evolution, save_grid
 from gannet.training.rating import as_rater
@@ -152,6 +152,7 @@ class Run:
             if not fits or t.engine.ranks.num > 1:
                 advice = "lower --data.resolution or the networks' width" if not fits else "set --train.micro-batch"
                 raise UserError(f"the memory of {t.engine.device} does not suffice for {t.micro} images: {advice}")
+        t.game.forget()
         restore_newest(t, self.path / "checkpoints", print)
         t.num_returns, t.num_skipped, t.fits = num_returns, num_skipped, fits
         for player, rate in rates.items():
@@ -276,9 +277,3 @@ class Run:
             with contextlib.suppress(OSError):
                 listener.on_tick(Snapshot(t.cur_nimg, self.total_nimg, path, t.samplers))
         return generated
-
-
-def folder_of(name: str, field: str) -> str:
-    """Where the network `name`, built from the part `field`, lies in a run: `generator`, `generator_F`."""
-    folder = FOLDERS[field]
-    return folder if name == field else f"{folder}_{name}"

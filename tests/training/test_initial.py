@@ -13,6 +13,7 @@ import torch
 from runs import NOISY, TINY, contents, stopped
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from translation import CYCLEGAN, told_apart
 
 import gannet.api as api
 from gannet.cli import main
@@ -24,12 +25,17 @@ from gannet.training.initial import find_initial, fitting
 from gannet.training.run import Run
 
 Pictures = Callable[..., Path]
+BUILT = {"G": "G", "D": "D"}
 
 
 def train(run: Path, init: Any, **settings: Any) -> api.Trained:
     """A run on the pictures beside the finished run, named `run.name`."""
     pictures = run.parents[1] / "pictures"
     return api.train(pictures, recipe="dcgan-shapes", run=run, settings={**TINY, "seed": 3, **settings}, init=init)
+
+
+def train_on(data: Path, run: Path, settings: dict[str, Any], init: Path | None = None) -> api.Trained:
+    return api.train(data, recipe="dcgan-shapes", run=run, settings={**TINY, **settings}, init=init)
 
 
 def at_the_start(run: Path) -> dict[str, Any]:
@@ -77,20 +83,20 @@ def test_a_private_run_does_not_say_it(run: Path) -> None:
 
 
 def test_what_has_another_shape_or_no_counterpart_is_fresh(run: Path, cache: Path) -> None:
-    found = {copied.network: copied for copied in find_initial(str(run), networks(channels=1), cache).copied}
+    found = {copied.network: copied for copied in find_initial(str(run), networks(channels=1), BUILT, cache).copied}
     assert found["G"].fresh == {"blocks.6.weight": "4x1x4x4, there 4x3x4x4"}
     assert found["D"].fresh == {"blocks.0.weight": "4x1x4x4, there 4x3x4x4"}
-    found = {copied.network: copied for copied in find_initial(str(run), networks(classes=2), cache).copied}
+    found = {copied.network: copied for copied in find_initial(str(run), networks(classes=2), BUILT, cache).copied}
     assert found["G"].fresh == {"blocks.0.weight": "7x8x4x4, there 5x8x4x4"}
     assert found["D"].fresh["label_channel.embed.weight"] == "absent"
-    larger = {copied.network: copied for copied in find_initial(str(run), networks(size=32), cache).copied}
+    larger = {copied.network: copied for copied in find_initial(str(run), networks(size=32), BUILT, cache).copied}
     assert "blocks.9.weight" in larger["G"].fresh and "to_logit.weight" in larger["D"].fresh
     assert "blocks.0.weight" in larger["D"].tensors and larger["D"].num_parameters < larger["D"].of_parameters
 
 
 def test_fresh_tensors_are_named_with_the_reason_and_shortened(run: Path, cache: Path) -> None:
     shutil.rmtree(run / "discriminator")
-    lines = find_initial(str(run), networks(classes=2), cache).lines()
+    lines = find_initial(str(run), networks(classes=2), BUILT, cache).lines()
     assert lines[0] == "init    one"
     assert lines[1].strip() == "G: 12 of 13 tensors, 728 of 1,624 parameters"
     assert lines[2].strip() == "fresh: blocks.0.weight (7x8x4x4, there 5x8x4x4)"
@@ -114,7 +120,7 @@ def test_a_fresh_weight_has_its_own_vectors_of_spectral_norm() -> None:
         spectrally_normalise(made)
         return made
 
-    copied = fitting("D", net(3), net(1).state_dict())
+    copied = fitting("D", net(3), net(1).state_dict(), "discriminator")
     weight = "0.parametrizations.weight"
     assert copied.fresh == {
         f"{weight}.original": "4x3x3x3, there 4x1x3x3",
@@ -193,7 +199,7 @@ def test_where_nothing_fits_it_is_one_line(run: Path, cache: Path) -> None:
         "D": DISCRIMINATORS.find("mlp")(16, 3, 0, hidden=(7,)),
     }
     with pytest.raises(UserError, match="nothing of one fits: its G is 'dcgan' at 16 pixels; choose a recipe"):
-        find_initial(str(run), other, cache)
+        find_initial(str(run), other, BUILT, cache)
 
 
 def test_nothing_is_run_from_the_folder(run: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +207,7 @@ def test_nothing_is_run_from_the_folder(run: Path, cache: Path, monkeypatch: pyt
     monkeypatch.syspath_prepend(str(run))
     config = json.loads((run / "generator" / "config.json").read_text())
     (run / "generator" / "config.json").write_text(json.dumps({**config, "name": "evil:Generator"}))
-    assert find_initial(str(run), networks(), cache).copied[0].fresh == {}
+    assert find_initial(str(run), networks(), BUILT, cache).copied[0].fresh == {}
     assert "evil" not in sys.modules
 
 
@@ -209,7 +215,7 @@ def test_weights_that_are_cut_short_are_one_line(run: Path, cache: Path) -> None
     path = run / "discriminator" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(UserError, match="discriminator cannot be read"):
-        find_initial(str(run), networks(), cache)
+        find_initial(str(run), networks(), BUILT, cache)
 
 
 def test_the_hub_is_asked_for_the_two_folders_alone(run: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,10 +226,12 @@ def test_the_hub_is_asked_for_the_two_folders_alone(run: Path, cache: Path, monk
         return str(run)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
-    initial = find_initial("hf://owner/name", networks(), cache)
+    initial = find_initial("hf://owner/name", networks(), BUILT, cache)
     assert initial.name == "hf://owner/name" and not any(copied.fresh for copied in initial.copied)
     files = [
-        f"{folder}/{file}" for folder in ("generator", "discriminator") for file in ("config.json", "model.safetensors")
+        f"{folder}/{file}"
+        for folder in ("generator", "generator_*", "discriminator", "discriminator_*")
+        for file in ("config.json", "model.safetensors")
     ]
     assert asked == [("owner/name", files, cache / "hf")]
 
@@ -234,13 +242,31 @@ def test_a_hub_that_does_not_answer_is_one_line(run: Path, cache: Path, monkeypa
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refused)
     with pytest.raises(UserError, match=r"cannot load hf://owner/name \(no route to host\): mend the name"):
-        find_initial("hf://owner/name", networks(), cache)
+        find_initial("hf://owner/name", networks(), BUILT, cache)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *args, **words: str(run.parents[1] / "pictures"))
     with pytest.raises(UserError, match="hf://owner/name holds no folder generator/"):
-        find_initial("hf://owner/name", networks(), cache)
+        find_initial("hf://owner/name", networks(), BUILT, cache)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(UserError, match=r"hf:// needs the package huggingface_hub: pip install 'gannet-gan\[hf\]'"):
-        find_initial("hf://owner/name", networks(), cache)
+        find_initial("hf://owner/name", networks(), BUILT, cache)
+
+
+def test_both_translators_and_both_judges_begin_as_they_ended(pictures: Pictures, tmp_path: Path) -> None:
+    data, settings = told_apart(
+        pictures(classes=("a", "b")), {**CYCLEGAN, "train.length": "2 iterations", "ema.half_life_kimg": 1.0}
+    )
+    first = train_on(data, tmp_path / "first", settings)
+    new = train_on(data, tmp_path / "new", {**settings, "seed": 3}, init=first.path)
+    start = at_the_start(new.path)
+    places = {"G": "generator", "F": "generator_F", "D": "discriminator", "D_X": "discriminator_D_X"}
+    for name, folder in places.items():
+        saved = load_file(first.path / folder / "model.safetensors")
+        assert equal(start["networks"][name], saved), name
+        assert name not in start["ema"] or equal(start["ema"][name], saved)
+    assert set(start["ema"]) == {"G", "F"}
+    shutil.rmtree(first.path / "discriminator_D_X")
+    with pytest.raises(UserError, match=r"would keep .* of D_X as it is, .* \(there is no discriminator_D_X\)"):
+        train_on(data, tmp_path / "other", {**settings, "train.freeze_d": 1}, init=first.path)
 
 
 def test_layers_that_come_from_nowhere_are_not_frozen(run: Path, tmp_path: Path) -> None:

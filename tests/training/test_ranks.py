@@ -139,7 +139,7 @@ def started(ranks: Ranks) -> dict[str, Tensor]:
     """G after a start from weights that the first rank alone has."""
     t = made("batch norm", ranks)
     others = made("batch norm", ALONE, seed=9).networks
-    copied = tuple(fitting(name, t.networks[name], others[name].state_dict()) for name in ("G", "D"))
+    copied = tuple(fitting(name, t.networks[name], others[name].state_dict(), "") for name in ("G", "D"))
     start_from(t, Initial("other", copied).to_bytes() if ranks.first else b"")
     return dict(t.networks["G"].state_dict())
 

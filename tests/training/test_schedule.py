@@ -96,7 +96,7 @@ BAD: list[tuple[str, str, str]] = [
     (
         "penalties.r1.gamma",
         "linear to -1 over 1 kimg",
-        "where the schedules end, a penalty's gamma is -1.0, and must be at least 0",
+        "where the schedules end, penalties.r1: gamma is -1.0, and must be at least 0",
     ),
     ("objective.label_noise", "linear to 0.7 over 1 kimg", "objective.label_noise is 0.7"),
     ("game.top_k", "linear to 0 over 1 kimg", "where the schedules end, game.top_k is 0.0"),
