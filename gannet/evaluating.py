@@ -235,5 +235,5 @@ def spread(images: np.ndarray, num: int) -> np.ndarray:
 @torch.inference_mode()
 def translated(G: Translator, a: Tensor, device: torch.device) -> np.ndarray:
     """What G makes of images in [-1, 1], uint8, on CUDA too in whole float32."""
-    with torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         return to_uint8(G(a.to(device)))

@@ -37,7 +37,7 @@ class EfficientNetLite0:
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> Tensor:
         parts = []
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for start in range(0, len(images), BATCH):
                 x = colours(torch.from_numpy(images[start : start + BATCH]).to(self.device))
                 x = interpolate(x, (SIDE, SIDE), mode=self.resize, antialias=True).clamp_(-1, 1)

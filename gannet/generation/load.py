@@ -122,7 +122,7 @@ class Generator:
             c = self.one_hot(self.label_numbers(STANDING_BATCH, None, start))
             return G.z(0, start, STANDING_BATCH, Stream.STANDING), c, *G.start_of(start, STANDING_BATCH)
 
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             standing_statistics(G.network, batch)
         return G
 
@@ -134,7 +134,7 @@ class Generator:
         Raises `UserError` where there are none.
         """
         network: Any = self.network
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             if self.truncation is not None and self.has_w:
                 return network.truncated(z, c, self.truncation).float()
             return network(z, c, *self.start_of(start, len(z))).float()

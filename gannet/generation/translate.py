@@ -99,7 +99,7 @@ class ImageToImage:
     def whole(self, tile: np.ndarray) -> Tensor:
         """G of one tile uint8 `[C, H, W]`, on CUDA too in whole float32, as float32 on the CPU."""
         a = to_float(torch.from_numpy(tile.copy()).to(self.device))[None]
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return self.network(a)[0].float().cpu()
 
     def cuts(self, num: int) -> "Cuts":
