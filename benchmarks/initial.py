@@ -22,7 +22,7 @@ from gannet.config import Data
 from gannet.data.cache import cache_folder
 from gannet.data.dataset import prepare
 from gannet.data.sources import open_source
-from gannet.evaluation.features import EfficientNetLite0
+from gannet.evaluation.efficientnet import EfficientNetLite0
 
 FEW, UNSEEN = 300, 1000
 COMMON = ["--recipe", "small", "--resolution", "32", "--data.channels", "3", "--device", "cpu"]
@@ -69,7 +69,7 @@ def main() -> None:
         name: prepare(open_source(str(folder), cache_folder()), Data(resolution=32), 3).images
         for name, folder in folders.items()
     }
-    few, unseen = extract(images["few"]), extract(images["unseen"])
+    few, unseen = (extract(images[name]).double() for name in ("few", "unseen"))
     print(f"reals of the same kind against the unseen: {frechet(unseen, extract(images['other'][:UNSEEN])):.0f}")
     columns = ["start", "seed", "to unseen", "to the few", "precision", "recall", "nearer to the few"]
     print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|", flush=True)
@@ -86,7 +86,7 @@ def main() -> None:
 def report(path: Path, names: list[str], extract: EfficientNetLite0, few: Tensor, unseen: Tensor) -> None:
     """A row of the table."""
     G = gannet.load(path)
-    fake = extract(G.to_uint8(G.sample(UNSEEN, seed=1)))
+    fake = extract(G.to_uint8(G.sample(UNSEEN, seed=1))).double()
     shares = [covered(fake, unseen), covered(unseen, fake), nearer_to_seen(fake, few, unseen)]
     cells = [f"{frechet(unseen, fake):.0f}", f"{frechet(few, fake):.0f}", *(f"{share:.2f}" for share in shares)]
     print("| " + " | ".join([*names, *cells]) + " |", flush=True)

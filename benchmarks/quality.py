@@ -29,7 +29,7 @@ from gannet.data.cache import cache_folder
 from gannet.data.dataset import prepare
 from gannet.data.scan import scan
 from gannet.data.sources import open_source
-from gannet.evaluation.features import EfficientNetLite0
+from gannet.evaluation.efficientnet import EfficientNetLite0
 from gannet.evaluation.frechet import Gaussian, frechet_distance
 from gannet.sessions import Trained
 
@@ -77,7 +77,7 @@ def open_reals(data: str, extract: EfficientNetLite0) -> Reals:
     fit = "pad" if found.dark_border and min(found.width[1], found.height[1]) < 32 else "crop"
     reals = prepare(source, Data(resolution=32, held_out=HELD_OUT, fit=fit), found.channels)
     order = np.random.Generator(np.random.Philox(0)).permutation
-    seen, unseen = (extract(x[order(len(x))[:NUM]]) for x in (reals.images, reals.held_out))
+    seen, unseen = (extract(x[order(len(x))[:NUM]]).double() for x in (reals.images, reals.held_out))
     return Reals(data, found.channels, fit, seen, unseen)
 
 
@@ -133,7 +133,7 @@ def main() -> None:
         jobs = [(name, seed) for seed in asked.seeds for name in asked.only]
         made = pool.map(lambda job: samples(reals, job[0], asked.minutes, job[1], place / f"{job[0]} {job[1]}"), jobs)
         for (name, seed), (images, kimg) in zip(jobs, list(made), strict=True):  # nothing computes beside a run
-            numbers = score(reals, extract(images))
+            numbers = score(reals, extract(images).double())
             if not any(found.values()):
                 print("| candidate | seed | kimg | " + " | ".join(numbers) + " |\n" + "|---" * (len(numbers) + 3) + "|")
             found[name].append(numbers)

@@ -11,6 +11,7 @@ _HOMES = {
     "inspect": "gannet.api",
     "sample": "gannet.api",
     "evaluate": "gannet.evaluating",
+    "compare": "gannet.experiments.compare",
     "translate": "gannet.api",
     "upscale": "gannet.api",
     "load": "gannet.api",

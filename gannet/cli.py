@@ -17,9 +17,11 @@ COMMANDS = {
     "sample": "images from a trained generator",
     "translate": "make other images of images, with a trained pix2pix, CycleGAN or SRGAN",
     "upscale": "enlarge images with a trained SRGAN",
-    "evaluate": "how good a trained network is, on images that it has not seen",
+    "evaluate": "how good a generator or a folder of images is: FID, KID, precision, does it copy",
+    "compare": "runs side by side, over seeds: curves, grids, tables, a paired test",
+    "sweep": "train with many settings, in a grid or a search, and say which was best",
     "scaffold": "print a plain PyTorch training script to learn from",
-    "fetch": "load data sets ahead, for machines without a network",
+    "fetch": "load data sets and networks ahead, for machines without a network",
     "cache": "list or remove the decoded images on disk",
     "doctor": "torch's build, devices and precision on this machine",
 }

@@ -24,13 +24,14 @@ def parse(kind: Any, argv: list[str], command: str) -> Any:
 def train(argv: list[str]) -> int:
     """Trains; the plan is said first."""
     from gannet import plan, sessions
-    from gannet.display import counted
     from gannet.errors import UserError
     from gannet.options import spelled_out, train_options, value_of
     from gannet.training.ranks import launched
 
     name = value_of(spelled_out(argv), "--recipe")
     options, first = train_options(plan.find_recipe(name or "small"), argv)
+    if options.seeds is not None and not options.dry_run:
+        return train_seeds(options, first, argv)
     if options.if_exists == "resume":
         if options.run is None:
             raise UserError("--if-exists resume needs the folder of the run: name it with --run")
@@ -42,19 +43,51 @@ def train(argv: list[str]) -> int:
     with launched() as ranks:
         if not ranks.first:
             return 0 if options.dry_run else status(sessions.follow(ranks, options.allow_code))
-        with counted("looking at the images") as progress:
-            begin = plan.start(options.source, options.recipe, first.train.device, progress, first.data)
-        _, recipe = train_options(begin.recipe, argv)
-        made = plan.make_plan(begin, recipe, options.allow_code, ranks)
-        made, initial = sessions.starting_from(made, options.init, options.allow_code)
+        made, initial = sessions.starting_from(planned(options, first, argv, ranks), options.init, options.allow_code)
         if options.dry_run:
-            print(json.dumps(made.to_dict(), indent=2) if options.json else "\n".join(made.lines))
+            from gannet.experiments.seeds import said_of
+
+            lines = [*made.lines, *said_of(options.seeds, made)]
+            print(json.dumps(made.to_dict(), indent=2) if options.json else "\n".join(lines))
             return 0
         with redirect_stdout(sys.stderr) if options.json else nullcontext():
             trained = sessions.train_plan(made, options.run, options.allow_code, options.track, initial)
         if options.json:
             print(json.dumps({**made.to_dict(), "run": str(trained.path), "finished": trained.finished}, indent=2))
         return status(trained)
+
+
+def planned(options: Any, first: Any, argv: list[str], ranks: Any) -> Any:
+    """The plan of what `gannet train` is asked; `first` is the recipe before the data was looked at."""
+    from gannet import plan
+    from gannet.display import counted
+    from gannet.options import train_options
+
+    with counted("looking at the images") as progress:
+        begin = plan.start(options.source, options.recipe, first.train.device, progress, first.data)
+    _, recipe = train_options(begin.recipe, argv)
+    return plan.make_plan(begin, recipe, options.allow_code, ranks)
+
+
+def train_seeds(options: Any, first: Any, argv: list[str]) -> int:
+    """Trains one run for each of the seeds."""
+    from gannet.errors import UserError
+    from gannet.experiments.seeds import Series, how_to_go_on
+    from gannet.options import spelled_out, value_of
+
+    if value_of(spelled_out(argv), "--seed") is not None:
+        raise UserError("--seed and --seeds are both given: name one seed, or several")
+    device = value_of(spelled_out(argv), "--train.device")
+    series = Series.asked(options, first, device, lambda ranks: planned(options, first, argv, ranks))
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        trained = series.play()
+        finished = len(trained) == len(series.seeds) and trained[-1].finished
+        if not finished and series.is_first:
+            print(how_to_go_on(series, trained))
+    if options.json and series.is_first:
+        runs = [{"run": str(run.path), "finished": run.finished} for run in trained]
+        print(json.dumps({"runs": runs, "seeds": list(series.seeds), "finished": finished}, indent=2))
+    return 0 if finished else INTERRUPTED
 
 
 def status(trained: Any) -> int:
@@ -190,20 +223,46 @@ def sample(argv: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """How good a network is that translates, enlarges or makes clips, on what its run has held out.
+    """How good a trained network or a folder of images is: FID, KID, precision, recall, and whether it copies.
 
-    Needs a run that was trained with --data.held-out, and the extra eval-offline.
+    Without DATA a run is measured against the images that it was trained on. Networks that translate, enlarge or make
+    clips are measured on what their run held out, beside what they have to beat.
     """
 
-    run: RunFolder
+    run: Annotated[str, Positional, arg(metavar="RUN|FOLDER")]
+    """A run, or a folder, zip or named set of images."""
+    against: Annotated[str | None, Positional, arg(metavar="[DATA]")] = None
+    """Other images to measure against."""
     num: int | None = None
-    """Only so many of the images, pairs or clips held out, spread over all."""
+    """Generated images: as many as real ones without it, 2,048 to 10,000; of a folder, all. Of other networks: only
+    so many of the images, pairs or clips held out, spread over all."""
+    extractor: str | None = None
+    """What looks at images: inception (that of FID), dinov2, efficientnet-lite0 (without a network), FILE.onnx, or
+    module:callable."""
+    metrics: tuple[str, ...] = ()
+    """Of frechet (FID), kid, precision, recall, density, coverage, is (with inception), ppl; all but ppl without it."""
+    reals: Literal["trained-on", "held-out"] | None = None
+    """Which images of the run to measure against, where no DATA is named."""
+    force: bool = False
+    """Print FID of fewer than 2,048 images, too."""
+    seed: int = 0
+    """Of the generated images."""
+    truncation: float | None = None
+    """As of gannet sample."""
+    useful: bool = False
+    """Train classifiers on real images, on generated ones and on both, and test them on those held out."""
+    out: Path | None = None
+    """Folder for report.md, report.json, and pairs.png, which shows the samples nearest to training images."""
+    resolution: int | None = None
+    """Width and height to which all images are brought where their sizes differ."""
     data: str | None = None
-    """Where the images are now, if they moved."""
+    """Where the run's images are now, if they moved."""
     device: str = "auto"
     """cpu, cuda, mps or auto."""
     json: bool = False
     """Print JSON."""
+    allow_code: bool = False
+    """Import an extractor that is named as module:callable."""
 
 
 def evaluate(argv: list[str]) -> None:
@@ -211,10 +270,13 @@ def evaluate(argv: list[str]) -> None:
 
     from gannet.evaluating import evaluate
 
-    options = parse(Evaluate, argv, "evaluate")
-    with redirect_stdout(sys.stderr) if options.json else nullcontext():
-        found = evaluate(options.run, num=options.num, data=options.data, device=options.device)
-    if options.json:
+    options = {**vars(parse(Evaluate, argv, "evaluate"))}
+    as_json = options.pop("json")
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        found = evaluate(**options)
+    if not found.scores:  # another rank tells them
+        return
+    if as_json:
         print(json.dumps(found.to_dict(), indent=2))
     else:
         Console().print(found)
@@ -271,6 +333,51 @@ def told(made: Any, options: Upscale) -> int:
 
 
 @dataclass(frozen=True)
+class Compare:
+    """Runs side by side: curves, grids of the same noise, what their metrics say over seeds, a paired test.
+
+    Runs that differ in nothing but the seed are one group; a folder counts as the runs in it.
+    """
+
+    runs: Annotated[tuple[Path, ...], Positional, arg(metavar="RUN...")] = ()
+    out: Path = Path("compare")
+    """Folder for curves.png, grids.png and report.md."""
+    quality: float | None = None
+    """The value of the metric to which time is taken; without it the worst of the groups' best means."""
+    json: bool = False
+    """Print JSON."""
+
+
+def compare(argv: list[str]) -> None:
+    from gannet.errors import UserError
+    from gannet.experiments.compare import compare
+
+    options = parse(Compare, argv, "compare")
+    if not options.runs:
+        raise UserError("name the runs, or a folder of them, as in gannet compare runs/one runs/other")
+    found = compare(*options.runs, out=options.out, quality=options.quality)
+    print(json.dumps(found.to_dict(), indent=2) if options.json else found)
+
+
+def sweep(argv: list[str]) -> int:
+    """Trains with many settings."""
+    from gannet import plan
+    from gannet.display import counted
+    from gannet.experiments.sweep import Sweep
+    from gannet.experiments.vary import words
+    from gannet.options import spelled_out, sweep_options, value_of
+
+    options, first = sweep_options(plan.find_recipe(value_of(spelled_out(argv), "--recipe") or "small"), argv)
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        with counted("looking at the images") as progress:
+            begin = plan.start(options.source, options.recipe, first.train.device, progress, first.data)
+        asked = Sweep.asked(options, begin, lambda some: sweep_options(begin.recipe, [*argv, *words(some)])[1])
+        swept = asked.play()
+    print(json.dumps(swept.to_dict(), indent=2) if options.json else swept)
+    return status(swept)
+
+
+@dataclass(frozen=True)
 class Scaffold:
     """Print one plain PyTorch file that trains a DCGAN, for those who want to learn from it."""
 
@@ -291,19 +398,22 @@ def scaffold(argv: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Fetch:
-    """Load data sets into the cache folder ahead, for machines without a network."""
+    """Load data sets and networks into the cache folder ahead, for machines without a network."""
 
     names: Annotated[tuple[str, ...], Positional, arg(metavar="NAME...")] = ()
-    """mnist, fashion-mnist, cifar10, or addresses: hf://OWNER/NAME, s3://BUCKET/PATTERN.tar."""
+    """mnist, fashion-mnist, cifar10, inception (the network of FID), or addresses:
+    hf://OWNER/NAME, s3://BUCKET/PATTERN.tar."""
     json: bool = False
     """Print JSON."""
 
 
 def fetch(argv: list[str]) -> None:
+    from gannet.data import FETCHED
     from gannet.data.cache import cache_folder
     from gannet.data.downloads import fetch
     from gannet.display import counted
     from gannet.errors import UserError
+    from gannet.evaluation import WEIGHTS
     from gannet.files import size_of
 
     options = parse(Fetch, argv, "fetch")
@@ -312,7 +422,7 @@ def fetch(argv: list[str]) -> None:
     fetched = []
     for name in options.names:
         with counted(f"loading {name}") as progress:
-            fetched.append(fetch(name, cache_folder(), progress))
+            fetched.append(fetch(name, cache_folder(), progress, FETCHED | WEIGHTS))
         if not options.json:
             print(f"{name}: {size_of(fetched[-1].num_bytes)} in {fetched[-1].folder}")
     if options.json:

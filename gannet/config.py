@@ -130,6 +130,15 @@ class Train:
     """Layers of D, from the image on, that stay as they were started from (FreezeD: Mo et al. 2020)."""
     deterministic: bool = False
     """The same bits from the same run on CUDA too, where it costs speed; on the CPU that is always so."""
+    evaluate_every: float = 0.0
+    """Thousands of images after which samples are measured, and again at the end; 0 for never. The best
+    weights so far are in the run's folder best/."""
+    metric: str = "kid"
+    """What is measured then: kid, frechet, precision, ... as gannet evaluate knows them."""
+    extractor: str = "inception"
+    """What it is measured with: inception, dinov2, efficientnet-lite0, FILE.onnx."""
+    evaluate_num: int = 2048
+    """How many samples."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +272,7 @@ def check(recipe: Recipe) -> None:
     to_when(recipe.checkpoints.when, units)
     low, high = recipe.data.range
     whole = recipe.data.kind in ("images", "unpaired")
-    micro = recipe.train.micro_batch
+    micro, every = recipe.train.micro_batch, recipe.train.evaluate_every
     rules = [
         ("data.resolution", recipe.data.resolution, 4 <= recipe.data.resolution <= 4096, "from 4 to 4096"),
         ("data.range", recipe.data.range, 0 <= low < high <= 100, "two percentiles, the lower first"),
@@ -276,6 +285,8 @@ def check(recipe: Recipe) -> None:
         ("data.max_unreadable", recipe.data.max_unreadable, 0 <= recipe.data.max_unreadable <= 1, "from 0 to 1"),
         ("train.batch", recipe.train.batch, recipe.train.batch >= 1, "at least 1"),
         ("train.freeze_d", recipe.train.freeze_d, recipe.train.freeze_d >= 0, "at least 0"),
+        ("train.evaluate_every", every, 0 <= every < float("inf"), "at least 0, and finite"),
+        ("train.evaluate_num", recipe.train.evaluate_num, recipe.train.evaluate_num >= 2, "at least 2"),
         (
             "train.micro_batch",
             micro,

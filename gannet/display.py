@@ -40,12 +40,36 @@ class Pace:
         return f"{speed * 1000:,.0f} img/s  {duration(max(self.total_kimg - kimg, 0) / max(speed, 1e-9))} left"
 
 
-def shown(line: Mapping[str, Any]) -> str:
-    """The values that a person follows, in one line."""
-    parts = [f"{title} {line[name]:.3f}" for name, title in SHOWN.items() if line.get(name) is not None]
-    if line.get("skipped"):
-        parts.append(f"skipped {line['skipped']}")
-    return "  ".join(parts)
+def in_words(line: Mapping[str, Any]) -> str:
+    """A metric's line of stats.jsonl: `KID 0.0123 (0.0110 to 0.0136)`."""
+    value, low, high = (
+        "not finite" if line[name] is None else f"{line[name]:.4g}" for name in ("value", "low", "high")
+    )
+    return f"{line['metric']} {value} ({low} to {high})"
+
+
+class Shown:
+    """The values that a person follows, in one line: the newest statistics, and the metric that was measured last."""
+
+    def __init__(self) -> None:
+        self.statistics: Mapping[str, Any] = {}
+        self.metric: Mapping[str, Any] = {}
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """A line of numbers of stats.jsonl."""
+        if line["type"] == "metric":
+            self.metric = line
+        else:
+            self.statistics = line
+
+    def __str__(self) -> str:
+        line = self.statistics
+        parts = [f"{title} {line[name]:.3f}" for name, title in SHOWN.items() if line.get(name) is not None]
+        if line.get("skipped"):
+            parts.append(f"skipped {line['skipped']}")
+        if self.metric:
+            parts.append(f"{in_words(self.metric)} at {self.metric['kimg']:g} kimg")
+        return "  ".join(parts)
 
 
 class Lines:
@@ -54,15 +78,17 @@ class Lines:
     def __init__(self, total_nimg: int):
         self.total_kimg = total_nimg / 1000
         self.pace = Pace(self.total_kimg)
+        self.shown = Shown()
         self.next_line = 0.0
 
     def on_stats(self, line: Mapping[str, Any]) -> None:
+        self.shown.add(line)
         now = time.monotonic()
-        last = line["kimg"] >= self.total_kimg
+        last = line["type"] == "metric" or line["kimg"] >= self.total_kimg
         if now >= self.next_line or last:
             self.next_line = now + SECONDS_BETWEEN_LINES
             self.pace.add(line["kimg"])
-            print(f"kimg {line['kimg']:.1f}/{self.total_kimg:.1f}  {self.pace}  {shown(line)}", flush=True)
+            print(f"kimg {line['kimg']:.1f}/{self.total_kimg:.1f}  {self.pace}  {self.shown}", flush=True)
 
     def on_tick(self, snapshot: Snapshot) -> None: ...
 
@@ -79,6 +105,7 @@ class Terminal:
         from rich.text import Text
 
         self.pace = Pace(total_nimg / 1000)
+        self.shown = Shown()
         self.next_refresh = 0.0
         columns = (
             TextColumn("[bold]{task.completed:.1f}/{task.total:.1f} kimg"),
@@ -92,16 +119,19 @@ class Terminal:
         self.live.start()
 
     def on_stats(self, line: Mapping[str, Any]) -> None:
+        self.shown.add(line)
         now = time.monotonic()
         if now >= self.next_refresh or line["kimg"] >= self.pace.total_kimg:
             self.next_refresh = now + REFRESH_SECONDS
             self.pace.add(line["kimg"])
             self.progress.update(self.task, completed=line["kimg"], pace=str(self.pace))
-            self.values.plain = shown(line)
+            self.values.plain = str(self.shown)
             self.live.refresh()
 
     def on_tick(self, snapshot: Snapshot) -> None:
         self.grid.plain = f"newest grid: {snapshot.grid}"
+        if snapshot.evaluate:
+            self.values.plain = f"{self.shown}  measuring samples"
         self.live.refresh()
 
     def close(self) -> None:
@@ -115,16 +145,18 @@ class Notebook:
         from IPython.display import display
 
         self.pace = Pace(total_nimg / 1000)
+        self.shown = Shown()
         self.next_refresh = 0.0
         self.values: Any = display({"text/plain": "starting"}, raw=True, display_id=True)
         self.grid: Any = display({"text/plain": ""}, raw=True, display_id=True)
 
     def on_stats(self, line: Mapping[str, Any]) -> None:
+        self.shown.add(line)
         now = time.monotonic()
         if now >= self.next_refresh or line["kimg"] >= self.pace.total_kimg:
             self.next_refresh = now + REFRESH_SECONDS
             self.pace.add(line["kimg"])
-            text = f"kimg {line['kimg']:.1f}/{self.pace.total_kimg:.1f}  {self.pace}\n{shown(line)}"
+            text = f"kimg {line['kimg']:.1f}/{self.pace.total_kimg:.1f}  {self.pace}\n{self.shown}"
             self.values.update({"text/plain": text}, raw=True)
 
     def on_tick(self, snapshot: Snapshot) -> None:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 import contextlib
 import os
@@ -84,9 +84,47 @@ def atomic(path: Path, sync: bool = True) -> Iterator[IO[bytes]]:
 
 def remove_parts(folder: Path) -> None:
     """Removes what a process that was killed was writing, anywhere below the folder."""
-    for path in folder.rglob(f".*{PART}"):
+    for path in list(folder.rglob(f".*{PART}")):
         with contextlib.suppress(OSError):
-            path.unlink()
+            (shutil.rmtree if path.is_dir() else os.unlink)(path)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yields a new folder to fill; at the end it takes the place of the folder `path`.
+
+    Whatever stops that leaves the old folder or the new one whole. A kill in the instant between its two
+    renames leaves the old one under another name: `put_back` gives it its own again. Raises `UserError` when the
+    disk refuses.
+    """
+    new = path.with_name(f".{path.name}{PART}")
+    try:
+        with told(path):
+            put_back(path)
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir(parents=True)
+            yield new
+            if path.exists():
+                patiently(lambda: os.rename(path, aside(path)))
+            patiently(lambda: os.rename(new, path))
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        put_back(path)
+
+
+def put_back(path: Path) -> None:
+    """Mends what a kill in `whole_folder` may have left: the folder before has its name, or is removed."""
+    if not aside(path).exists():
+        return
+    if path.exists():
+        shutil.rmtree(aside(path))
+    else:
+        patiently(lambda: os.rename(aside(path), path))
+
+
+def aside(path: Path) -> Path:
+    """Where the folder before is while another takes its place."""
+    return path.with_name(f".{path.name}.old")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 from tyro.conf import arg
@@ -35,8 +35,8 @@ SECTIONS = {
 
 
 @dataclass(frozen=True)
-class Train:
-    """What `gannet train` is asked, beside the settings of the recipe."""
+class Asked:
+    """What `gannet train` and `gannet sweep` are asked, beside the settings of the recipe."""
 
     source: Annotated[str | None, tyro.conf.Positional, arg(metavar="DATA")] = None
     """A folder, a zip, Parquet or tar shards, or a name: shapes (the default), shapes-labelled, mnist,
@@ -45,42 +45,81 @@ class Train:
     """The second folder, for recipes such as pix2pix and cyclegan."""
     recipe: str | None = None
     """A recipe by name, a TOML file, or a run folder; without it one is picked for the data."""
-    run: Path | None = None
-    """The folder to train into; a new one under runs/ without it."""
     kimg: float | None = None
     """Budget in thousands of real images that D sees."""
     epochs: float | None = None
     """Budget in passes over the data."""
     minutes: float | None = None
     """Budget in minutes on this machine."""
+    seeds: str | None = None
+    """One run after another for each of so many seeds, as in 3, or for these, as in 0,5,7."""
     private: bool = False
     """Write no real image, file name, class name or path into the run (as --data.private)."""
-    if_exists: Literal["refuse", "resume"] = "refuse"
-    """What to do where --run holds a run already: refuse, or go on with it."""
     init: str | None = None
     """Start from the weights of another generator, where they fit: a run, a folder, hf://OWNER/NAME."""
-    track: str | None = None
-    """Mirror stats.jsonl and the grids to tensorboard (RUN/tensorboard) or wandb."""
-    dry_run: bool = False
-    """Say what would be done, and stop."""
     json: bool = False
     """Print the plan, and where the run is, as JSON on stdout; everything else on stderr."""
     allow_code: bool = False
     """Import parts that are named as module:callable."""
 
 
+@dataclass(frozen=True)
+class Train(Asked):
+    """What `gannet train` is asked, beside the settings of the recipe."""
+
+    run: Path | None = None
+    """The folder to train into; a new one under runs/ without it."""
+    if_exists: Literal["refuse", "resume"] = "refuse"
+    """What to do where --run holds a run already: refuse, or go on with it."""
+    track: str | None = None
+    """Mirror stats.jsonl and the grids to tensorboard (RUN/tensorboard) or wandb."""
+    dry_run: bool = False
+    """Say what would be done, and stop."""
+
+
+@dataclass(frozen=True)
+class Sweep(Asked):
+    """What `gannet sweep` is asked, beside the settings of the recipe."""
+
+    vary: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A setting and its values, once or more: optim.D.lr=1e-4,4e-4 goes through all combinations; a range,
+    augment.kimg=50:200 or optim.G.lr=1e-5:1e-3:log, is searched (needs the extra sweep)."""
+    trials: int | None = None
+    """How many trials a search makes, 20 without it."""
+    out: Path | None = None
+    """The folder of the sweep and its runs, sweeps/DATA-RECIPE without it; a sweep that it holds goes on."""
+
+
+AskedKind = TypeVar("AskedKind", bound=Asked)
+
+ABOUT_SWEEP = """Train with many settings, and say which was best. The settings are those of the recipe '{}', but for
+those that --vary names; all runs end at the same kimg, and are measured at the same moments: --train.evaluate-every,
+a tenth of the run without it. Penalties begin with --penalties. and their name: {}."""
+
+
 def train_options(recipe: Recipe, argv: Sequence[str]) -> tuple[Train, Recipe]:
     """The options of `gannet train`, and the recipe with the settings that they change."""
+    return asked_options(Train, "train", ABOUT, recipe, argv)
+
+
+def sweep_options(recipe: Recipe, argv: Sequence[str]) -> tuple[Sweep, Recipe]:
+    """The options of `gannet sweep`, and the recipe with the settings that they change."""
+    return asked_options(Sweep, "sweep", ABOUT_SWEEP, recipe, argv)
+
+
+def asked_options(
+    of: type[AskedKind], command: str, about: str, recipe: Recipe, argv: Sequence[str]
+) -> tuple[AskedKind, Recipe]:
     argv, schedules = with_schedules(spelled_out(argv))
     allow_code = "--allow-code" in argv
     recipe = with_penalties(named_parts(recipe, argv, allow_code), argv, allow_code)
-    kind = dataclasses.make_dataclass("train", recipe_fields(recipe, allow_code), bases=(Train,), frozen=True)
-    parsed = parse(kind, argv, "gannet train", ABOUT.format(recipe.name, ", ".join(PENALTIES.rows)))
-    options = Train(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(Train)})
+    kind = dataclasses.make_dataclass(command, recipe_fields(recipe, allow_code), bases=(of,), frozen=True)
+    parsed = parse(kind, argv, f"gannet {command}", about.format(recipe.name, ", ".join(PENALTIES.rows)))
+    options = of(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(of)})
     source = recipe.data.source
     recipe = to_recipe(parsed, recipe)
     if recipe.data.source != source:
-        raise UserError(f"name the data as the first argument: gannet train {recipe.data.source}")
+        raise UserError(f"name the data as the first argument: gannet {command} {recipe.data.source}")
     budgets = {
         name: getattr(options, name) for name in ("kimg", "epochs", "minutes") if getattr(options, name) is not None
     }

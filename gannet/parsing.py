@@ -26,7 +26,7 @@ def parse(kind: Any, argv: Sequence[str], prog: str, description: str) -> Any:
     help_ = f"({prog} --help lists all)"
     for word in argv:
         if word.startswith("--") and word.replace("_", "-") not in known:
-            near = nearest(word, known | {f"--{short}" for short in SHORT if prog.endswith("train")})
+            near = nearest(word, known | {f"--{short}" for short in SHORT if prog.endswith(("train", "sweep"))})
             raise UserError(f"there is no option {word}{near if 'did you mean' in near else ''} {help_}")
     complaint = io.StringIO()
     try:

@@ -175,7 +175,7 @@ def find_recipe(name: str) -> Recipe:
 
 
 def moved(recipe: Recipe, before: Path, after: Path) -> Recipe:
-    """The recipe with the paths of its data, where they are relative to `before`, relative to `after`."""
+    """The recipe with its paths, of data and extractor, where they are relative to `before`, relative to `after`."""
 
     def relative(text: str, is_pattern: bool = False) -> str:
         if not text or text in SOURCES.rows or not (is_pattern or (before / text).exists()):
@@ -186,8 +186,10 @@ def moved(recipe: Recipe, before: Path, after: Path) -> Recipe:
             return text
         return f"./{path}" if path in SOURCES.rows else path
 
-    source = recipe.data.source
+    source, extractor = recipe.data.source, recipe.train.extractor
     is_pattern = "://" not in source and any(sign in source for sign in "*?[{")
+    if extractor.lower().endswith(".onnx"):
+        recipe = changed(recipe, "train", extractor=relative(extractor))
     return changed(
         recipe,
         "data",
@@ -246,7 +248,7 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False, ranks: Ran
         "iterations": speed.images_per_iteration,
     }
     asked_nimg = speed.images_in(60 * value) if unit == "minutes" else value * per[unit]
-    total_nimg = max(int(asked_nimg), recipe.train.batch)
+    total_nimg = max(int(round(asked_nimg, 6)), recipe.train.batch)
     asked = recipe.schedules
     recipe = changed(recipe, "train", length=f"{number(total_nimg / 1000)} kimg", precision=speed.precision)
     recipe = in_kimg(recipe, total_nimg, num)
@@ -328,6 +330,9 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
     side = recipe.data.resolution
     lines.append(f"recipe  {recipe.name} at {side}x{side}: {network}, parameters {millions}")
     lines += [f"        {name}: {text}" for name, text in recipe.schedules.items()]
+    if recipe.train.evaluate_every:
+        how = f"{recipe.train.metric} of {recipe.train.evaluate_num:,} samples, with {recipe.train.extractor}"
+        lines.append(f"        every {recipe.train.evaluate_every:g} kimg: {how}")
     lines += [f"        {reason}" for reason in why if recipe.data.labels or "class folders" not in reason]
     lines.append(f"device  {device_name(plan.engine.device)}; {plan.speed.precision}, {plan.speed.why}")
     if unused := unused_accelerator(plan.engine.device):
@@ -403,10 +408,15 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
+def run_name(recipe: Recipe) -> str:
+    """DATA-RECIPE, where a run was given no name."""
+    data = "private" if recipe.data.private else re.sub(r"[^\w.-]+", "_", Path(recipe.data.source).stem) or "data"
+    return f"{data}-{recipe.name}"
+
+
 def run_folder(runs: Path, recipe: Recipe) -> Path:
     """A new folder, made here so that no other run takes it: runs/DATA-RECIPE, or with a number."""
-    data = "private" if recipe.data.private else re.sub(r"[^\w.-]+", "_", Path(recipe.data.source).stem) or "data"
-    name = f"{data}-{recipe.name}"
+    name = run_name(recipe)
     for path in (runs / name, *(runs / f"{name}-{i}" for i in range(2, 10_000))):
         with contextlib.suppress(FileExistsError):
             make_folder(path)

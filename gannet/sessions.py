@@ -5,13 +5,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from shlex import quote as shell_quote
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from filelock import FileLock, Timeout
@@ -21,13 +22,14 @@ from torch import Tensor, nn
 from gannet.config import Recipe, amount, changed, from_toml, overridden, read_recipe, to_toml
 from gannet.data.cache import OFF, cache_folder
 from gannet.data.dataset import Dataset, opened, prepare
-from gannet.display import counted, display_for
+from gannet.display import counted, display_for, in_words
 from gannet.errors import UserError
-from gannet.files import remove_parts, write_text
+from gannet.files import put_back, remove_parts, write_text
 from gannet.networks import TRANSLATORS
 from gannet.options import budget
-from gannet.plan import Plan, machine_facts, moved, run_folder
+from gannet.plan import Plan, duration, machine_facts, moved, run_folder
 from gannet.track import track as tracker_for
+from gannet.training import best
 from gannet.training.build import build_networks, build_training, classes_of, completed, game_of
 from gannet.training.checkpoint import checkpoints, restore_newest
 from gannet.training.engine import Engine, find_device, make_deterministic
@@ -35,13 +37,20 @@ from gannet.training.freeze import freeze_first
 from gannet.training.initial import Copied, Initial, find_initial, start_from
 from gannet.training.pictures import read_stats
 from gannet.training.ranks import Ranks, launched
-from gannet.training.run import Run
+from gannet.training.run import Listener, Run
 
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 SECOND_THOUGHT = 1.0  # seconds in which another Ctrl-C is taken for the same one
 STOP_SECONDS = 120.0  # that a rank which was asked to stop waits for the others
 
+Measuring = Callable[[Run], Listener]
 IfExists = Literal["refuse", "resume"]
+
+
+class Watcher(Listener, Protocol):
+    """A listener that may ask a run to stop."""
+
+    stop: bool
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,7 @@ def train_plan(
     allow_code: bool = False,
     track: str | None = None,
     initial: Initial | None = None,
+    watcher: Watcher | None = None,
 ) -> Trained:
     """Trains what was planned into a new run folder. Raises `UserError` when the folder holds a run."""
     if run and holds_run(run):
@@ -115,6 +125,7 @@ def train_plan(
             f"{run} holds a run already: choose another --run, or go on with gannet resume {quote(run)}"
             " (--if-exists resume does so by itself)"
         )
+    measure = measuring(plan.recipe, plan.engine, allow_code)
     path = run or run_folder(Path("runs"), plan.recipe)
     for line in plan.lines:
         print(line)
@@ -141,7 +152,7 @@ def train_plan(
         if initial:
             found = {copied.network: copied.to_dict() for copied in initial.copied}
             session.event("init", source=facts["init"], **found)
-        return play(session, track)
+        return play(session, track, measure, watcher)
 
 
 def name_of(initial: Initial, recipe: Recipe) -> str:
@@ -199,6 +210,7 @@ def resume_first(
     track: str | None,
     allow_code: bool,
     ranks: Ranks,
+    watcher: Watcher | None = None,
 ) -> Trained:
     """What `resume` does on the first rank, or alone; `data` holds the settings of the data that are new."""
     recipe, facts = recorded(path, data)
@@ -215,15 +227,16 @@ def resume_first(
             f"{path} ended before its first checkpoint: start again with gannet train --init, and a new --run"
         )
     session = begun(recipe, facts, dataset, engine, path, total_nimg, allow_code, extended=bool(length))
-    at, total_nimg = session.training.cur_nimg, session.total_nimg
-    if at >= total_nimg:
+    at, total_nimg, measure = session.training.cur_nimg, session.total_nimg, None
+    if session.is_finished:
         print(f"{path} is finished: {at / 1000:g} kimg; gannet resume {quote(path)} --kimg N makes it longer")
     else:
+        measure = measuring(recipe, engine, allow_code)
         print(f"{path} goes on at {at / 1000:.1f} of {total_nimg / 1000:g} kimg")
         if others := differences(facts, engine, recipe.train.deterministic):
             print(f"not bit for bit as it would have been, since {others}")
             session.event("resumed", differs=others)
-    return play(session, track)
+    return play(session, track, measure, watcher)
 
 
 def recorded(path: Path, data: Mapping[str, str | None]) -> tuple[Recipe, dict[str, Any]]:
@@ -276,12 +289,13 @@ def begun(
     saved = restore_newest(training, path / "checkpoints", print)
     start_from(training, initial.to_bytes() if initial else b"")
     if engine.ranks.first:
+        put_back(path / best.FOLDER)
         remove_parts(path)
         with (path / "stats.jsonl").open("ab") as file:
             file.truncate(min(file.tell(), saved.get("stats_bytes", 0)))
     total_nimg = total_nimg if extended else saved.get("total_nimg", total_nimg)
     engine.ranks.publish("end", json.dumps({"total_nimg": total_nimg, "extended": extended and bool(saved)}))
-    return Run(path, training, total_nimg, [], saved.get("seconds", 0.0), extended and bool(saved))
+    return Run(path, training, total_nimg, [], saved.get("seconds", 0.0), extended and bool(saved), **measured(saved))
 
 
 def follow(ranks: Ranks, allow_code: bool) -> Trained:
@@ -291,10 +305,28 @@ def follow(ranks: Ranks, allow_code: bool) -> Trained:
     engine = engine_of(recipe, ranks)
     training = build_training(recipe, same_data(recipe, facts, ranks), engine, allow_code)
     ranks.wait_for_all()
-    restore_newest(training, Path(), print)
+    saved = restore_newest(training, Path(), print)
     start_from(training, b"")
     end = json.loads(ranks.published("end"))
-    return play(Run(Path(published["path"]), training, end["total_nimg"], [], extended=end["extended"]))
+    path, total_nimg = Path(published["path"]), end["total_nimg"]
+    return play(Run(path, training, total_nimg, [], extended=end["extended"], **measured(saved)))
+
+
+def measuring(recipe: Recipe, engine: Engine, allow_code: bool) -> Measuring | None:
+    """What makes the listener that measures samples while the recipe trains, if it asks for that.
+
+    Raises `UserError` where they cannot be measured, before anything is begun.
+    """
+    if not recipe.train.evaluate_every:
+        return None
+    from gannet.evaluating.during import evaluating, extractor_for  # which imports this module
+
+    return partial(evaluating, extractor_for(recipe, engine.device, allow_code))
+
+
+def measured(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of the evaluation, for `Run`."""
+    return {"evaluated": saved.get("evaluated_nimg", 0), "evaluation_seconds": saved.get("evaluation_seconds", 0.0)}
 
 
 def differences(facts: Mapping[str, Any], engine: Engine, deterministic: bool) -> str:
@@ -306,9 +338,11 @@ def differences(facts: Mapping[str, Any], engine: Engine, deterministic: bool) -
     return ", ".join(other)
 
 
-def play(run: Run, track: str | None = None) -> Trained:
-    """Trains with a display and perhaps a tracker, until the end or until the user or the system asks to stop."""
-    if run.training.cur_nimg >= run.total_nimg:
+def play(
+    run: Run, track: str | None = None, measure: Measuring | None = None, watcher: Watcher | None = None
+) -> Trained:
+    """Trains with a display and perhaps a tracker, until the end or a stop by the user, the system or a watcher."""
+    if run.is_finished:
         return Trained(run.path, finished=True)
     with ExitStack() as shown:
         if run.first:
@@ -316,12 +350,14 @@ def play(run: Run, track: str | None = None) -> Trained:
                 raise UserError(
                     "wandb notes the command line and the machine, and the run is private: leave --track out"
                 )
-            listeners = [tracker_for(track, run.path)] if track else []
-            run.listeners += [*listeners, display_for(run.total_nimg)]
+            trackers = [tracker_for(track, run.path)] if track else []
+            judges = [measure(run)] if measure else []
+            run.listeners += [*trackers, display_for(run.total_nimg), *judges, *([watcher] if watcher else [])]
             for listener in run.listeners:
                 shown.callback(listener.close)
+        run.training.engine.ranks.await_first("ready to begin")
         with stop_signals(run.training.engine.ranks) as stopped:
-            finished = run.play(stopped.is_set, stopped.agreed)
+            finished = run.play(lambda: stopped.is_set() or (watcher is not None and watcher.stop), stopped.agreed)
     if run.first:
         report(run, finished)
     return Trained(run.path, finished)
@@ -337,6 +373,11 @@ def report(run: Run, finished: bool) -> None:
             how = f"torchrun as before, and -m gannet -- resume {quote(run.path)}"
         print(f"stopped at {at}, all saved; go on with: {how}")
         return
+    if run.training.recipe.train.evaluate_every:
+        spent, total = run.evaluation_seconds, run.elapsed
+        print(f"evaluation took {duration(spent)} of {duration(total)}, {spent / total:.0%}")
+    if line := best.best_of(run.path):
+        print(f"best      {in_words(line)} at {line['kimg']:g} kimg: gannet sample {quote(run.path / best.FOLDER)}")
     if run.gallery.shows_reals:
         print(f"pictures  {samples / 'real_and_generated.png'} (real left, generated right)")
     print(f"evolution {samples / 'evolution.webp'}")

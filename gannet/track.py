@@ -79,8 +79,7 @@ class Tracker(ABC):
                 self.back(nimg)
             self._nimg = nimg
             if line.get("type") in NUMBERS:
-                values = {name: v for name, v in line.items() if name not in UNMIRRORED and _is_number(v)}
-                self.numbers(nimg, values)
+                self.numbers(nimg, _numbers(line))
             else:
                 details = {name: value for name, value in line.items() if name not in UNMIRRORED}
                 self.text(nimg, str(line.get("type")), json.dumps(details))
@@ -210,6 +209,14 @@ def track(name: str, run: Path) -> Tracker:
     if name not in TRACKERS.rows:
         raise UserError(f"there is no tracker '{name}'{nearest(name, TRACKERS.rows)}")
     return TRACKERS.find(name)(run)
+
+
+def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a line, by name; of a metric its value and interval."""
+    if line["type"] == "metric":
+        name = line["metric"]
+        line = {name: line["value"], f"{name} low": line["low"], f"{name} high": line["high"]}
+    return {name: value for name, value in line.items() if name not in UNMIRRORED and _is_number(value)}
 
 
 def _is_number(value: Any) -> bool:

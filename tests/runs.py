@@ -30,6 +30,8 @@ TINY: dict[str, Any] = {
     "samples.when": "every 2 iterations",
     "checkpoints.when": "every 3 iterations",
 }
+WORDS = [word for name, value in TINY.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+OPTIONS = ["--recipe", "dcgan-shapes", *WORDS]
 NOISY: dict[str, Any] = {
     **TINY,
     "train.length": "11 iterations",
@@ -83,7 +85,7 @@ def newest_checkpoint(run: Path) -> dict[str, Any]:
 def contents(run: Path) -> dict[str, Any]:
     """Everything that a run ends with, apart from the seconds that it took."""
     state = newest_checkpoint(run)
-    lines = [{k: v for k, v in line.items() if k != "seconds"} for line in read_stats(run / "stats.jsonl")]
+    lines = [{k: v for k, v in line.items() if "seconds" not in k} for line in read_stats(run / "stats.jsonl")]
     kept = [name for name in files(run) if name.startswith(("generator", "discriminator", "samples/real"))]
     grids = [name for name in files(run) if name.startswith("samples/kimg")]
     return {

@@ -12,6 +12,7 @@ from runs import untrained
 
 from gannet import api
 from gannet.cli import main
+from gannet.evaluating import generated
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--kimg", "0.016", "--batch", "8", "--train.precision", "float32", "--samples.num", "4", "--resolution", "16"]
@@ -21,6 +22,7 @@ TRAINED = "runs/pix2pix"
 GIVEN = {"runs/cyclegan": "resnet-blocks", "runs/srgan": "srresnet"}
 VIDEOS = "path/to/videos"
 CLIPS = {"runs/moving-dvdgan-small": 0, "runs/prediction": 2}
+SWEPT = ["--train.extractor", "efficientnet-lite0", "--train.evaluate-num", "4", "--train.evaluate-every", "1"]
 BUDGETS = ("--kimg", "--epochs", "--minutes", "--batch", "--resolution")
 DOWNLOADED = ("mnist", "fashion-mnist", "cifar10")
 
@@ -69,8 +71,12 @@ def in_place(command: str, place: Path) -> list[str]:
     words = [next((new for old, new in paths.items() if word.startswith(old)), word) for word in words]
     words = [str(place / word) if word in ("mine.toml", "FILE.toml") else word for word in words]
     words = [str(place / "images") if word in DOWNLOADED else word for word in words]
-    if words[0] != "train":
+    if words[0] == "evaluate" and "--extractor" not in words:
+        words += ["--extractor", "efficientnet-lite0"]
+    if words[0] not in ("train", "sweep"):
         return words
+    if words[0] == "sweep":
+        words = ["2" if i and words[i - 1] == "--trials" else word for i, word in enumerate(words)] + SWEPT
     kept = [word for i, word in enumerate(words) if word not in BUDGETS and (not i or words[i - 1] not in BUDGETS)]
     if any(word.startswith(("pix2pix", "cyclegan")) for word in words):
         return kept + TRANSLATION
@@ -84,11 +90,12 @@ def test_a_command_of_the_docs_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GANNET_CACHE", str(place / "cache"))
+    monkeypatch.setattr(generated, "FEWEST", 24)
     words = in_place(command, place)
     if "--min-realness" in words:
         words[words.index("--min-realness") + 1] = "0.0"
-    if "--num" in words:
-        words[words.index("--num") + 1] = "4"
+    for option in {"--num", "--train.evaluate-num"} & set(words):
+        words[words.index(option) + 1] = "4"
     try:
         status = main(words)
     except SystemExit as end:

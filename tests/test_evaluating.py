@@ -11,31 +11,22 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pixels import Pixels
 from runs import train
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
 
 from gannet import evaluating
 from gannet.cli import main
 from gannet.config import Data, Recipe, part, to_toml
 from gannet.data.dataset import Dataset, opened, prepare
 from gannet.errors import UserError
-from gannet.evaluating import Evaluation, evaluate, spread
+from gannet.evaluating import Evaluation, translated
+from gannet.evaluating.reals import spread
 from gannet.games.pix2pix import enlarged
 from gannet.generation.load import Generator
 from gannet.training import measure
 
 SIDE = 16
-
-
-class Pixels:
-    """Features that need no network: the means of blocks of 4x4."""
-
-    def __init__(self, device: torch.device):
-        self.protocol = {"extractor": "pixels"}
-
-    def __call__(self, images: np.ndarray) -> Tensor:
-        return avg_pool2d(torch.from_numpy(images).double(), 4).flatten(1)
 
 
 class Negative(nn.Module):
@@ -61,7 +52,7 @@ class Continuing(nn.Module):
 
 @pytest.fixture(autouse=True)
 def pixels(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    monkeypatch.setattr(evaluating, "EfficientNetLite0", Pixels)
+    monkeypatch.setattr(evaluating, "open_extractor", lambda *asked: Pixels())
 
 
 @pytest.fixture
@@ -71,7 +62,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def put(b: nn.Module, a: nn.Module | None = None) -> None:
         networks = {"b": b, "a": a}
         monkeypatch.setattr(
-            evaluating, "load_translator", lambda path, device, to: SimpleNamespace(network=networks[to])
+            translated, "load_translator", lambda path, device, to: SimpleNamespace(network=networks[to])
         )
 
     return put
@@ -101,6 +92,12 @@ def negatives(folder: Path, num: int = 20) -> Path:
     for i in range(num):
         save(folder / "pairs" / f"{i:02}.png", np.concatenate([noise(i), 255 - noise(i)], axis=1))
     return folder / "pairs"
+
+
+def evaluate(run: Path, **asked: Any) -> Evaluation:
+    found = evaluating.evaluate(run, **asked)
+    assert isinstance(found, Evaluation)
+    return found
 
 
 def by_metric(found: Evaluation) -> dict[str, tuple[float, float]]:
@@ -166,7 +163,7 @@ def test_clips_are_measured_beside_those_that_were_trained_on(tmp_path: Path, mo
     run, dataset = a_run(tmp_path, "dvdgan", source=str(tmp_path / "clips"), kind="clips", frames=4)
 
     replayed = Generator(Continuing(), (), 1, SIDE, 3, torch.device("cpu"), run, frames=4)
-    monkeypatch.setattr(evaluating, "load", lambda path, device: replayed)
+    monkeypatch.setattr(translated, "load", lambda path, device: replayed)
     found = evaluate(run, device="cpu")
     scores = by_metric(found)
     assert list(scores) == ["frame distance", "motion distance"]
@@ -175,7 +172,7 @@ def test_clips_are_measured_beside_those_that_were_trained_on(tmp_path: Path, mo
         "clips": len(dataset.held_out),
         "frames": 4,
         "seed": 0,
-        "extractor": "pixels",
+        **Pixels().protocol,
         "red, green, blue": "grey frames t + 0, t + 1, t + 3",
     }
 
@@ -183,7 +180,6 @@ def test_clips_are_measured_beside_those_that_were_trained_on(tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("G", "kind", "held_out", "says"),
     [
-        ("dcgan", "images", 0.4, "makes images from noise, and evaluate measures networks that translate"),
         ("unet", "pairs", 0.0, "holds no images out .* --data.held-out 0.1"),
         ("unet", "pairs", 1e-9, "holds out 1 of its images, and two are needed"),
     ],

@@ -14,6 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gannet.errors import UserError
 from gannet.track import track
 
+KID = {"type": "metric", "kimg": 1.0, "metric": "KID", "value": 0.5, "low": 0.25, "high": 0.75, "better": "lower"}
+
 
 def write(run: Path, *lines: dict[str, Any]) -> None:
     run.mkdir(exist_ok=True)
@@ -48,14 +50,14 @@ def test_tensorboard_holds_numbers_events_and_grids_at_images_seen(tmp_path: Pat
     write(run, {"type": "event", "kimg": 0.0, "event": "resumed", "differs": "torch"}, stats(0.5, 1.5))
     tracker.on_stats({})
     tracker.on_tick(snapshot(run, 0.5))
-    write(run, stats(1.0, None), {"type": "metric", "kimg": 1.0, "fid": 12.5})
+    write(run, stats(1.0, None), KID)
     tracker.close()
 
     found = read_back(run)
-    assert set(found.scalars.Keys()) == {"loss D", "D(G(z))", "iteration", "fid"}
+    assert set(found.scalars.Keys()) == {"loss D", "D(G(z))", "iteration", "KID", "KID low", "KID high"}
     assert points(found, "loss D") == [(500, 1.5)]  # null, which was not finite, is left out
     assert points(found, "D(G(z))") == [(500, 0.25), (1000, 0.25)]
-    assert points(found, "fid") == [(1000, 12.5)]
+    assert [points(found, name) for name in ("KID", "KID low", "KID high")] == [[(1000, v)] for v in (0.5, 0.25, 0.75)]
     (event,) = found.Tensors("event")
     assert b"resumed" in event.tensor_proto.string_val[0] and b"torch" in event.tensor_proto.string_val[0]
     (picture,) = found.Images("samples")

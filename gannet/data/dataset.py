@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,8 @@ class Dataset:
     """Folder of the decoded images; None where they are in memory only."""
     other: "Dataset | None" = None
     """The set that G is given images of, where it is unpaired with this one; its fingerprint is in this one's."""
+    held_out_labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """int64 `[M]`; -1 for a class of which no image is left to train on."""
 
 
 def opened(settings: Data, cache: Path) -> Source:
@@ -131,6 +133,7 @@ def prepare(source: Source, settings: Data, channels: int, progress: Progress | 
         fingerprint=hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
         unreadable=unreadable,
         cache=folder,
+        held_out_labels=np.where(np.isin(found[num:], used), np.searchsorted(used, found[num:]), -1),
     )
     if source.other is None:
         return whole

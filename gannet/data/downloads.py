@@ -15,6 +15,7 @@ from gannet.data.pool import Progress
 from gannet.data.shards import load_address
 from gannet.data.sources import Source
 from gannet.errors import UserError, nearest
+from gannet.parts import Table, facts_for
 
 
 class Array(Source):
@@ -45,18 +46,19 @@ class Fetched:
     num_bytes: int
 
 
-def fetch(name: str, cache: Path, progress: Progress | None = None) -> Fetched:
-    """Loads a data set by name, or what is at an address, into `cache`, unless it is there.
+def fetch(name: str, cache: Path, progress: Progress | None = None, table: Table = FETCHED) -> Fetched:
+    """Loads what `table` has by the name, or what is at an address, into `cache`, unless it is there.
 
     Raises `UserError` when there is no such thing, or it cannot be reached.
     """
     if "://" in name:
         folder = load_address(name, cache, progress)
-    elif name in FETCHED.rows:
-        folder = FETCHED.find(name)(cache)
+    elif name in table.rows:
+        part = table.find(name)
+        folder = part(**facts_for(part, cache=cache, progress=progress))
     else:
         raise UserError(
-            f"there is nothing to fetch by the name '{name}'{nearest(name, FETCHED.rows)} (or an address such as "
+            f"there is nothing to fetch by the name '{name}'{nearest(name, table.rows)} (or an address such as "
             "hf://OWNER/NAME)"
         )
     files = [Path(root) / file for root, _, names in os.walk(folder) for file in names]

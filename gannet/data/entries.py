@@ -23,6 +23,8 @@ STALE = 7 * DAY  # since a building that was stopped last filled a slot
 KEY = re.compile(r"[0-9a-f]{40}")
 # The images first: where they cannot be removed, the entry stays whole.
 FILES = (IMAGES, INDEX, SLOTS, DIGESTS, LEVELS)
+# What `gannet evaluate` keeps there, and what a process that was killed was writing.
+OTHERS = ("features-*.safetensors", ".features-*", *(f".{name}.*" for name in (IMAGES, INDEX, LEVELS)))
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,8 @@ def remove_stale(folder: Path) -> None:
 
 def _files(folder: Path) -> list[Path]:
     """All files of an entry but its lock; other files are not the cache's."""
-    temporary = [path for name in (IMAGES, INDEX, LEVELS) for path in folder.glob(f".{name}.*")]
-    return [path for path in (*(folder / name for name in FILES), *temporary) if path.exists()]
+    others = [path for pattern in OTHERS for path in folder.glob(pattern)]
+    return [path for path in (*(folder / name for name in FILES), *others) if path.exists()]
 
 
 def _entry(folder: Path) -> Entry:

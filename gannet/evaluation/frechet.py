@@ -1,11 +1,15 @@
 """How far two sets of features are apart, as Gaussians (Frechet 1957; Heusel et al. 2017, equation 6)."""
 
+import copy
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from gannet.errors import UserError
+from gannet.evaluation.estimate import Estimate, bootstrapped
+
+ROWS = 1024  # features at once in float64
 
 
 class Gaussian:
@@ -18,18 +22,33 @@ class Gaussian:
     def of(cls, features: Tensor) -> Self:
         """That of features `[N, d]`."""
         gaussian = cls()
-        gaussian.add(features)
+        for part in features.split(ROWS):
+            gaussian.add(part)
         return gaussian
 
     def add(self, features: Tensor) -> None:
         """Takes `[N, d]` more, by the pairwise update of Chan, Golub and LeVeque 1983."""
         features = features.double()
         num, mean = len(features), features.mean(0)
-        centred, shift = features - mean, mean - self.mean
-        both = self.num + num
-        self.scatter = self.scatter + centred.T @ centred + torch.outer(shift, shift) * (self.num * num / both)
+        if not self.num:
+            self.mean, self.scatter = torch.zeros_like(mean), mean.new_zeros(len(mean), len(mean))
+        both, shift = self.num + num, mean - self.mean
+        rows = torch.cat([features - mean, shift[None] * (self.num * num / both) ** 0.5])
+        self.scatter.addmm_(rows.T, rows)
         self.mean = self.mean + shift * (num / both)
         self.num = both
+
+    def merged(self, other: "Gaussian") -> "Gaussian":
+        """That of the images of both, as another rank has seen some: a new one, exact but for rounding."""
+        if not (self.num and other.num):
+            return copy.deepcopy(self if self.num else other)
+        whole, shift = Gaussian(), other.mean - self.mean
+        whole.num = self.num + other.num
+        whole.mean = self.mean + shift * (other.num / whole.num)
+        whole.scatter = torch.outer(shift, shift * (self.num * other.num / whole.num))
+        whole.scatter += self.scatter
+        whole.scatter += other.scatter
+        return whole
 
     @property
     def covariance(self) -> Tensor:
@@ -44,9 +63,77 @@ def frechet_distance(one: Gaussian, other: Gaussian) -> float:
 
     Of fewer images than features, and even of more, it comes out too large: compare equal numbers only.
     """
+    root = root_of(one.covariance)
     # With S = L L', the eigenvalues of S S' are those of L' S' L, which is symmetric.
-    values, vectors = torch.linalg.eigh(one.covariance)
-    root = vectors * values.clamp(min=0).sqrt()
-    traces = torch.linalg.eigvalsh(root.T @ other.covariance @ root).clamp(min=0).sqrt().sum()
-    total = one.covariance.trace() + other.covariance.trace() - 2 * traces
+    return _distance(one, other, torch.linalg.eigvalsh(root.T @ other.covariance @ root))
+
+
+def frechet(real: Tensor, fake: Tensor) -> Estimate:
+    """The Frechet distance of features `[N, d]` and `[M, d]`, and its interval over the images of both sets."""
+    real, fake = spanned(real, fake)
+    return frechet_between(Gaussian.of(real), Gaussian.of(fake), real, fake)
+
+
+def frechet_between(real: Gaussian, fake: Gaussian, some_real: Tensor, some_fake: Tensor) -> Estimate:
+    """The Frechet distance, and its interval over the images of both sets, from features of some or all of each.
+
+    What is resampled is the influence of each image. A bootstrap of the distance itself would take a decomposition
+    for each resample and be too wide: resampled sets have fewer distinct images, and so another bias. (Of 24 to 300
+    images of 32 features the intervals are 1.0 to 1.4 times as wide as what fresh images give varies; by 50 resampled
+    blocks of images they would be 1.3 to 2.6 times. Of 10,000 images of 2,048 features it takes 8 s of one core.) The
+    interval says how the distance of as many other images would vary; the bias that few images have is in all.
+    """
+    value, by_real, by_fake = influences(real, fake, some_real, some_fake)
+    return bootstrapped(value, by_real, by_fake, nums=(real.num, fake.num), lowest=0.0)
+
+
+def influences(real: Gaussian, fake: Gaussian, some_real: Tensor, some_fake: Tensor) -> tuple[float, Tensor, Tensor]:
+    """The distance, and by how much it grows with the weight of each image, up to a constant.
+
+    Of a real x it is 2 (m - m')'(x - m) + (x - m)'(1 - A)(x - m) with the optimal map A of the real Gaussian onto the
+    other (Dowson and Landau 1982), and of a fake the same with the map back. One decomposition gives all of it.
+    """
+    covariance, root = real.covariance, root_of(fake.covariance)
+    squares, vectors = torch.linalg.eigh(root.T @ covariance @ root)
+    clear = squares > squares[-1] * len(squares) * torch.finfo(squares.dtype).eps  # the rest is rounding around 0
+    spreads, axes = squares[clear].sqrt(), root @ vectors[:, clear]
+    onto_fake = axes / spreads.sqrt()  # A is this times its transpose
+    onto_real = covariance @ axes / spreads**1.5
+    by_real = _influence(some_real, real.mean, fake.mean, onto_fake)
+    by_fake = _influence(some_fake, fake.mean, real.mean, onto_real)
+    return _distance(real, fake, squares), by_real, by_fake
+
+
+def spanned(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the space that they span, where it has fewer dimensions than features: distances stay as they are."""
+    num = len(real) + len(fake)
+    if num >= real.shape[1]:
+        return real, fake
+    both = torch.cat([real, fake]).double()
+    coordinates = torch.linalg.qr((both - both.mean(0)).T, mode="r").R.T
+    return coordinates[: len(real)], coordinates[len(real) :]
+
+
+def root_of(covariance: Tensor) -> Tensor:
+    """L `[d, d]` with S = L L'."""
+    root, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed:
+        return root
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors * values.clamp(min=0).sqrt()
+
+
+def _distance(one: Gaussian, other: Gaussian, squares: Tensor) -> float:
+    """The distance, where `squares` are the eigenvalues of S S'."""
+    total = one.covariance.trace() + other.covariance.trace() - 2 * squares.clamp(min=0).sqrt().sum()
     return max(((one.mean - other.mean).square().sum() + total).item(), 0.0)  # rounding may leave less than nothing
+
+
+def _influence(features: Tensor, mean: Tensor, other_mean: Tensor, onto: Tensor) -> Tensor:
+    """What each of `[n, d]` adds to the distance, with A = `onto` times its transpose: `[n]`."""
+    found = []
+    for part in features.split(ROWS):
+        away = part.double() - mean
+        apart = away.square().sum(1) - (away @ onto).square().sum(1)
+        found.append(apart + 2 * away @ (mean - other_mean))
+    return torch.cat(found)

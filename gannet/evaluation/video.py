@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gannet.evaluation.features import colours
+from gannet.evaluation.extractors import colours
 from gannet.evaluation.frechet import Gaussian, frechet_distance
 
 STEPS = (0, 1, 3)  # frames on, of red, green and blue

@@ -249,6 +249,11 @@ def load_any(
     network.to(device)
     if isinstance(network, Translator):
         return ImageToImage(network, data_of(config, folder), config["channels"], device)
+    return generator_of(network, config, device, folder)
+
+
+def generator_of(network: nn.Module, config: Mapping[str, Any], device: torch.device, folder: Path) -> Generator:
+    """A network in eval mode and what its config.json says. Raises `UserError` where that cannot be."""
     classes, shares = tuple(config["classes"]), tuple(config.get("class_shares", ()))
     if shares and (len(shares) != len(classes) or not all(0 < share <= 1 for share in shares)):
         raise UserError(f"the class_shares in {folder / 'config.json'} are not one number a class, above 0 to 1")

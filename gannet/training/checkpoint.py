@@ -61,9 +61,14 @@ def save_checkpoint(folder: Path, t: Training, **extra: Any) -> None:
         return
     buffer = io.BytesIO()
     torch.save({**state, "extra": extra}, buffer)
-    write_with(folder / f"kimg{t.cur_nimg / 1000:010.3f}.pt", lambda file: file.write(buffer.getbuffer()))
+    write_with(checkpoint_file(folder, t), lambda file: file.write(buffer.getbuffer()))
     for old in checkpoints(folder)[KEEP:]:
         old.unlink()
+
+
+def checkpoint_file(folder: Path, t: Training) -> Path:
+    """Where a checkpoint of this moment lies."""
+    return folder / f"kimg{t.cur_nimg / 1000:010.3f}.pt"
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -79,27 +79,38 @@ def read_stats(path: Path) -> list[dict[str, Any]]:
 
 
 def save_curves(lines: list[dict[str, Any]], target: Path) -> None:
-    """Losses above, D's ratings below, over kimg."""
+    """Losses above, D's ratings below, over kimg; under them what was measured of samples, where anything was."""
     from matplotlib.figure import Figure
 
-    lines = [line for line in lines if line["type"] == "stats"]
-    figure = Figure(figsize=(9, 7), layout="constrained")
-    losses, ratings = figure.subplots(2, 1, sharex=True)
+    stats, metrics = ([line for line in lines if line["type"] == kind] for kind in ("stats", "metric"))
+    figure = Figure(figsize=(9, 10 if metrics else 7), layout="constrained")
+    panels = figure.subplots(2 + bool(metrics), 1, sharex=True)
+    losses, ratings = panels[:2]
     for name in ("loss D", "loss G"):
-        curve(losses, lines, name)
+        curve(losses, stats, name)
     for name in ("D(x)", "D(G(z))", "D(G(z)) after"):
-        curve(ratings, lines, name)
+        curve(ratings, stats, name)
+    for name in dict.fromkeys(line["metric"] for line in metrics):
+        measured(panels[-1], [line for line in metrics if line["metric"] == name and line["value"] is not None], name)
     losses.set_ylabel("loss")
-    ratings.set(
-        ylabel="probability that D gives", xlabel="kimg (thousands of real images seen by D)", ylim=(-0.02, 1.02)
-    )
-    for axes in (losses, ratings):
+    ratings.set(ylabel="probability that D gives", ylim=(-0.02, 1.02))
+    panels[-1].set_xlabel("kimg (thousands of real images seen by D)")
+    for axes in panels:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(loc="upper right")
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=110)
     write_with(target, lambda file: file.write(buffer.getbuffer()))
+
+
+def measured(axes: Any, lines: list[dict[str, Any]], name: str) -> None:
+    """Every value of a metric, with its interval."""
+    kimg, value, low, high = (
+        np.array([line[key] for line in lines], dtype=float) for key in ("kimg", "value", "low", "high")
+    )
+    (drawn,) = axes.plot(kimg, value, marker="o", markersize=3, label=name, linewidth=1.6)
+    axes.fill_between(kimg, low, high, color=drawn.get_color(), alpha=0.2)
 
 
 def curve(axes: Any, lines: list[dict[str, Any]], name: str) -> None:

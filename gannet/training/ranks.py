@@ -19,7 +19,7 @@ from torch import Tensor
 from gannet.errors import UserError
 
 TIMEOUT = timedelta(minutes=10)  # for a rank whose machine vanished without closing its connections
-PATIENCE = timedelta(days=7)  # while the first rank looks at the images and decodes them
+PATIENCE = timedelta(days=7)  # while the first rank decodes the images, or measures samples
 SESSIONS = itertools.count()  # of this process: each has its own names in the store
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets
 
@@ -99,6 +99,16 @@ class Ranks:
         """What the first rank publishes under that name, however long it takes."""
         self._together(lambda: self.store.wait([name], PATIENCE))
         return self.store.get(name).decode()
+
+    def await_first(self, what: str) -> None:
+        """On the others: returns when the first rank has called it too, however long that takes.
+
+        `what` names the moment, which a session has once.
+        """
+        if self.first:
+            self.publish(what, "")
+        else:
+            self.published(what)
 
     def wait_for_all(self) -> None:
         """Returns when every rank has called it, however long that takes."""

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 from gannet import __version__
-from gannet.config import to_when
+from gannet.config import When, to_when
 from gannet.errors import DivergedError, UserError
 from gannet.files import told, write_with
 from gannet.images import grid, png, side_by_side
 from gannet.networks.folder import save_network
-from gannet.training.checkpoint import restore_newest, save_checkpoint
+from gannet.training.best import best_of, is_better, keep_best
+from gannet.training.checkpoint import checkpoint_file, restore_newest, save_checkpoint
 from gannet.training.engine import halved, kept_memory, out_of_memory
 from gannet.training.gallery import Gallery
 from gannet.training.initial import folder_of
@@ -33,22 +34,27 @@ MAX_RETURNS = 3  # to a checkpoint, because training diverged
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What listeners get at each tick: counters, the newest grid, the generator that samples."""
+    """What listeners get at each tick: counters, the newest grid, the generator that samples, what is due."""
 
     cur_nimg: int
     total_nimg: int
     grid: Path
     samplers: Mapping[str, torch.nn.Module]
+    evaluate: bool
+    """Whether it is time to measure samples."""
 
 
 class Listener(Protocol):
-    """Who shows a run to somebody."""
+    """Who shows a run to somebody, or measures it."""
 
-    def on_stats(self, line: Mapping[str, Any]) -> None: ...
+    def on_stats(self, line: Mapping[str, Any]) -> None:
+        """Each line of numbers that goes to stats.jsonl: statistics and metrics."""
 
-    def on_tick(self, snapshot: Snapshot) -> None: ...
+    def on_tick(self, snapshot: Snapshot) -> Sequence[Mapping[str, Any]] | None:
+        """May hand back lines for stats.jsonl, with their type and without kimg: metrics of samples, events."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """The session ends."""
 
 
 @dataclass
@@ -63,6 +69,10 @@ class Run:
     """Seconds that earlier sessions of the run took."""
     extended: bool = False
     """Whether the end is another than the newest checkpoint says."""
+    evaluated: int = 0
+    """Images after which samples were measured last; metrics of later moments are still to come."""
+    evaluation_seconds: float = 0.0
+    """Seconds that went into that, of all sessions."""
     curves_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -75,7 +85,9 @@ class Run:
         }
         self.samples_when = to_when(recipe.samples.when, self.images_per)
         self.checkpoints_when = to_when(recipe.checkpoints.when, self.images_per)
+        self.evaluations_when = When(every=1000 * recipe.train.evaluate_every)
         self.gallery = Gallery(self.training)
+        self.started = time.monotonic() - self.seconds
 
     def play(self, stop: Callable[[], bool], agreed: Callable[[], None] = lambda: None) -> bool:
         """Trains to the end, or until `stop()`; saves all either way. True when it came to the end.
@@ -84,12 +96,13 @@ class Run:
         called when all of them have left the loop, and before anything is saved.
         """
         t = self.training
-        self.started = time.monotonic() - self.seconds
         with kept_memory(t.engine.device), self.stats_opened() as self.stats_file:
             if t.cur_nimg == 0:
                 self.first_pictures()
             if t.cur_nimg == 0 or self.extended:
                 self.save()
+            if self.evaluation_is_due:  # an earlier session was killed meanwhile
+                self.tick()
             while (failure := self.play_on(stop)) is not None:
                 self.recover(failure)
             agreed()
@@ -115,7 +128,7 @@ class Run:
             for cur_nimg in play(t, self.total_nimg):
                 if t.iteration % t.recipe.stats.every == 0:
                     self.write_stats()
-                if cur_nimg >= sample_at and cur_nimg < self.total_nimg:
+                if cur_nimg < self.total_nimg and (cur_nimg >= sample_at or self.evaluation_is_due):
                     self.tick()
                     sample_at = self.samples_when.next(cur_nimg)
                 if cur_nimg >= save_at and cur_nimg < self.total_nimg and not t.skipped_in_a_row:
@@ -154,6 +167,7 @@ class Run:
                 raise UserError(f"the memory of {t.engine.device} does not suffice for {t.micro} images: {advice}")
         t.game.forget()
         restore_newest(t, self.path / "checkpoints", print)
+        self.evaluated = t.cur_nimg
         t.num_returns, t.num_skipped, t.fits = num_returns, num_skipped, fits
         for player, rate in rates.items():
             t.optimizers[player].param_groups[0].update(lr=rate, initial_lr=rate)
@@ -166,15 +180,16 @@ class Run:
 
     def write_stats(self) -> None:
         t = self.training
-        seconds = time.monotonic() - self.started
         means = t.means.flush(t.engine.ranks)
         if not self.first:
             return
-        finite = {name: value if math.isfinite(value) else None for name, value in means.items()}
-        counters = {"kimg": t.cur_nimg / 1000, "iteration": t.iteration, "seconds": round(seconds, 3)}
+        counters = {"kimg": t.cur_nimg / 1000, "iteration": t.iteration, "seconds": round(self.elapsed, 3)}
         if t.num_skipped:
             counters["skipped"] = t.num_skipped
-        line = {"type": "stats", **counters, **finite, **t.moved}
+        self.tell({"type": "stats", **counters, **finite(means), **t.moved})
+
+    def tell(self, line: Mapping[str, Any]) -> None:
+        """One line of numbers, for stats.jsonl and the listeners."""
         self.write_line(self.stats_file, line)
         for listener in self.listeners:
             with contextlib.suppress(OSError):  # a closed terminal or pipe is no reason to stop
@@ -200,8 +215,8 @@ class Run:
             with told(self.path / "stats.jsonl"):
                 os.fsync(self.stats_file.fileno())
             length = (self.path / "stats.jsonl").stat().st_size
-        seconds = time.monotonic() - self.started
-        extra = {"stats_bytes": length, "seconds": seconds, "total_nimg": self.total_nimg}
+        extra = {"stats_bytes": length, "seconds": self.elapsed, "total_nimg": self.total_nimg}
+        extra |= {"evaluated_nimg": self.evaluated, "evaluation_seconds": self.evaluation_seconds}
         save_checkpoint(self.path / "checkpoints", self.training, **extra)
         self.save_networks()
         if self.first and time.monotonic() >= self.curves_at:
@@ -266,14 +281,59 @@ class Run:
         self.draw_curves()
 
     def tick(self) -> tuple[np.ndarray, int]:
-        """Writes the grid of the moment and tells the listeners; the pictures, and in how many columns."""
+        """Writes the grid of the moment, and what listeners hand back; the pictures, and in how many columns."""
         t = self.training
-        generated = self.gallery.generated()
-        if not self.first:
-            return generated
-        path = self.path / "samples" / f"kimg{t.cur_nimg / 1000:010.3f}.png"
-        save_grid(path, *generated)
-        for listener in self.listeners:
-            with contextlib.suppress(OSError):
-                listener.on_tick(Snapshot(t.cur_nimg, self.total_nimg, path, t.samplers))
+        generated, due, lines = self.gallery.generated(), self.evaluation_is_due, []
+        began = time.monotonic()
+        if due:
+            self.save()  # a kill while samples are measured loses nothing else
+        if self.first:
+            path = self.path / "samples" / f"kimg{t.cur_nimg / 1000:010.3f}.png"
+            save_grid(path, *generated)
+            snapshot = Snapshot(t.cur_nimg, self.total_nimg, path, t.samplers, due)
+            for listener in self.listeners:
+                with contextlib.suppress(OSError):
+                    lines += listener.on_tick(snapshot) or ()
+        if due:
+            t.engine.ranks.await_first(f"measured at {t.cur_nimg} after {t.num_returns} returns")
+            self.evaluated = t.cur_nimg
+            self.note(lines, round(time.monotonic() - began, 3))
+            self.evaluation_seconds += time.monotonic() - began
         return generated
+
+    @property
+    def evaluation_is_due(self) -> bool:
+        """Now and then, and at the end; never of weights that a step has just spoilt."""
+        t, every = self.training, self.evaluations_when
+        moment = min(every.next(self.evaluated), self.total_nimg)
+        return bool(every.every) and self.evaluated < t.cur_nimg >= moment and not t.skipped_in_a_row
+
+    def note(self, lines: Iterable[Mapping[str, Any]], seconds: float) -> None:
+        """Writes what was measured; where the first metric is the best so far, its weights are kept as `best/`."""
+        metrics = []
+        for line in lines:
+            line = {"type": line["type"], "kimg": self.training.cur_nimg / 1000, **finite(line)}
+            if line["type"] == "metric":
+                line |= {"seconds": round(self.elapsed, 3), "evaluation seconds": seconds}
+                metrics.append(line)
+                self.tell(line)
+            else:
+                self.write_line(self.stats_file, line)
+        if metrics and is_better(metrics[0], best_of(self.path)):
+            folders = [folder_of(name, field) for name, field in self.training.game.built.items()]
+            keep_best(self.path, metrics[0], checkpoint_file(self.path / "checkpoints", self.training), folders)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to train or to measure."""
+        return self.training.cur_nimg >= self.total_nimg and not self.evaluation_is_due
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the run took so far, in all sessions."""
+        return time.monotonic() - self.started
+
+
+def finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with None in the place of numbers that are NaN or infinite, which JSON does not have."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}

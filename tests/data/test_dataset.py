@@ -192,3 +192,18 @@ def test_progress_ends_with_all(tmp_path: Path, settings: Data) -> None:
     prepare(Folder(fill(tmp_path / "d", 70)), settings, 3, lambda done, total: calls.append((done, total)))
     assert calls[-1] == (70, 70)
     assert calls == sorted(calls)
+
+
+def test_what_is_held_out_has_its_labels(tmp_path: Path, settings: Data) -> None:
+    """Image i is of class i modulo 2, and its first value is i."""
+    folder = Folder(fill(tmp_path / "images", classes=2))
+    dataset = prepare(folder, replace(settings, labels=True, held_out=0.4), 3)
+    assert len(dataset.held_out) and (dataset.held_out[:, 0, 0, 0] % 2 == dataset.held_out_labels).all()
+
+
+def test_a_class_that_is_held_out_altogether_is_none(tmp_path: Path, settings: Data) -> None:
+    folder = Folder(fill(tmp_path / "images", classes=3))
+    split = replace(settings, labels=True, held_out=1e-9, group_by="c(.)/")
+    dataset = prepare(folder, split, 3)
+    assert len(dataset.classes) == 2 and set(dataset.labels) == {0, 1}
+    assert len(dataset.held_out) and (dataset.held_out_labels == -1).all()

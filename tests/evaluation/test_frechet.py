@@ -3,16 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import sqrtm
 from torch import Tensor
 
 from gannet.errors import UserError
-from gannet.evaluation.frechet import Gaussian, frechet_distance
+from gannet.evaluation.frechet import Gaussian, frechet, frechet_between, frechet_distance, influences
 
 
-def drawn(num: int, dim: int, seed: int) -> Tensor:
-    """Features of unequal spread, correlated, away from 0."""
+def drawn(num: int, dim: int, seed: int, mix: int | None = None) -> Tensor:
+    """Features of unequal spread, correlated, away from 0; of one `mix` and several seeds from one distribution."""
     random = np.random.Generator(np.random.Philox(seed))
-    return torch.from_numpy(random.standard_normal((num, dim)) @ random.standard_normal((dim, dim)) + 5)
+    values = random.standard_normal((num, dim))
+    mixing = random if mix is None else np.random.Generator(np.random.Philox(mix))
+    return torch.from_numpy(values @ mixing.standard_normal((dim, dim)) + 5)
 
 
 def known(mean: list[float], covariance: list[list[float]]) -> Gaussian:
@@ -68,3 +71,88 @@ def test_fewer_images_than_features_are_no_obstacle() -> None:
 def test_one_image_is_refused() -> None:
     with pytest.raises(UserError, match="1 image has no spread"):
         frechet_distance(Gaussian.of(drawn(1, 2, 7)), Gaussian.of(drawn(9, 2, 7)))
+
+
+@pytest.mark.parametrize("first", [0, 1, 25, 40])
+def test_two_ranks_together_have_seen_what_one_would(first: int) -> None:
+    features, ranks = drawn(40, 3, 8), (Gaussian(), Gaussian())
+    for gaussian, part in zip(ranks, (features[:first], features[first:]), strict=True):
+        if len(part):
+            gaussian.add(part)
+    whole, alone = ranks[0].merged(ranks[1]), Gaussian.of(features)
+    assert whole.num == 40
+    torch.testing.assert_close(whole.mean, alone.mean)
+    torch.testing.assert_close(whole.scatter, alone.scatter)
+    before = ranks[0].num
+    whole.add(features)
+    assert ranks[0].num == before  # a new one
+
+
+def test_the_distance_is_that_of_the_formula_with_scipys_square_root() -> None:
+    a, b = drawn(100, 12, 9), drawn(80, 12, 10) * 0.5 + 1
+    s, t = np.cov(a.T), np.cov(b.T)
+    expected = np.square(a.mean(0).numpy() - b.mean(0).numpy()).sum() + np.trace(s + t - 2 * sqrtm(s @ t).real)
+    assert frechet_distance(Gaussian.of(a), Gaussian.of(b)) == pytest.approx(float(expected), rel=1e-9)
+    assert frechet(a, b).value == pytest.approx(float(expected), rel=1e-9)
+
+
+@pytest.mark.parametrize(("num", "other"), [(100, 80), (5, 7), (5, 80), (80, 5)])
+def test_with_an_interval_the_distance_is_the_same(num: int, other: int) -> None:
+    """Of 20 features: of more images, and of fewer, which are turned into the space that they span."""
+    a, b = drawn(num, 20, 11), drawn(other, 20, 12)
+    found = frechet(a, b)
+    assert found.value == pytest.approx(frechet_distance(Gaussian.of(a), Gaussian.of(b)), rel=1e-6)
+    assert 0 <= found.low < found.value < found.high
+
+
+def test_features_that_never_change_are_no_obstacle() -> None:
+    """As of a ReLU that is always 0: the covariance is singular, whatever the number."""
+    a, b = drawn(50, 6, 13), drawn(60, 6, 14)
+    a[:, 2], b[:, 2] = 7, 7
+    a[:, 4] = 0
+    expected = frechet_distance(Gaussian.of(b), Gaussian.of(a))
+    assert frechet(a, b).value == pytest.approx(expected, rel=1e-7)
+    rest = [0, 1, 3, 4, 5]
+    assert frechet(a[:, rest], b[:, rest]).value == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("num", [30, 5])
+def test_an_images_influence_is_how_the_distance_grows_with_its_weight(num: int) -> None:
+    """By central differences, of reals and of fakes; of 30 images and of fewer than features."""
+    sets, step = (drawn(num, 8, 15), drawn(num, 8, 16) + 1), 1e-4
+
+    def weighted(features: Tensor, image: int, extra: float) -> Gaussian:
+        weights = torch.full((num,), (1 - extra) / num, dtype=torch.float64)
+        weights[image] += extra
+        gaussian = Gaussian()
+        gaussian.num, gaussian.mean = num, weights @ features
+        away = features - gaussian.mean
+        gaussian.scatter = (num - 1) * (away.T * weights) @ away
+        return gaussian
+
+    for side in (0, 1):
+        plain = [weighted(features, 0, 0.0) for features in sets]
+        ways = []
+        for image in range(num):
+            distances = []
+            for extra in (step, -step):
+                both = list(plain)
+                both[side] = weighted(sets[side], image, extra)
+                distances.append(frechet_distance(*both))
+            ways.append((distances[0] - distances[1]) / (2 * step))
+        found = influences(plain[0], plain[1], *sets)[1:][side]
+        torch.testing.assert_close(found - found.mean(), torch.tensor(ways).double(), rtol=1e-3, atol=1e-2)
+
+
+def test_the_interval_is_as_wide_as_fresh_images_vary() -> None:
+    """60 draws of 300 and 400 images with 6 features, each with an interval of its own."""
+    found = [frechet(drawn(300, 6, 1000 + i, 17), drawn(400, 6, 2000 + i, 18)) for i in range(60)]
+    spread = np.std([estimate.value for estimate in found])
+    assert np.mean([(estimate.high - estimate.low) / 3.92 for estimate in found]) == pytest.approx(spread, rel=0.25)
+
+
+def test_some_features_do_for_the_interval() -> None:
+    a, b = drawn(2000, 6, 19), drawn(2000, 6, 20)
+    whole, some = frechet(a, b), frechet_between(Gaussian.of(a), Gaussian.of(b), a[::4], b[::4])
+    assert some.value == whole.value
+    assert some.high - some.low == pytest.approx(whole.high - whole.low, rel=0.2)

@@ -125,3 +125,14 @@ def test_two_ranks_stop_together_and_one_that_died_is_not_waited_for(pictures: P
     expected, found = contents(tmp_path / "whole"), contents(parts)
     for what in ("state", "lines", "files"):
         assert found[what] == expected[what], what
+
+
+def test_the_other_rank_waits_while_the_first_measures(pictures: Pictures, tmp_path: Path) -> None:
+    settings = [word for pair in SETTINGS.items() for word in pair]
+    settings += ["--train.evaluate-every", "0.032", "--train.evaluate-num", "8"]
+    words = [pictures(num=24), "--recipe", "dcgan-shapes", *settings, "--train.extractor", "efficientnet-lite0"]
+    for process in two_ranks("train", *words, "--kimg", "0.048", "--run", tmp_path / "run"):
+        ended(process)
+    lines = contents(tmp_path / "run")["lines"]
+    assert [line["kimg"] for line in lines if line["type"] == "metric"] == [0.032, 0.048]
+    assert (tmp_path / "run" / "best" / "generator" / "model.safetensors").exists()

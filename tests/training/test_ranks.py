@@ -3,6 +3,7 @@
 import copy
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -176,6 +177,15 @@ def average_w(ranks: Ranks) -> Tensor:
     return t.networks["G"].get_buffer("w_avg")
 
 
+def awaited(ranks: Ranks, made: Path) -> bool:
+    """Whether what the first rank makes is there once it has come to the same place."""
+    if ranks.first:
+        time.sleep(0.3)
+        made.touch()
+    ranks.await_first("made")
+    return made.exists()
+
+
 def job(rank: int, port: int, folder: str) -> None:
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
@@ -189,6 +199,7 @@ def job(rank: int, port: int, folder: str) -> None:
             found["micro"] = with_another_number(ranks)
             found["started"] = started(ranks)
             found["w"] = average_w(ranks)
+            found["awaited"] = awaited(ranks, Path(folder, "measured"))
             found["any"] = [ranks.any(rank == 1), ranks.any(False)]
             found["bytes"] = [ranks.broadcast(b"abc" if rank == 0 else b""), ranks.broadcast(b"")]
             torch.save(found, f"{folder}/{rank}.pt")
@@ -282,6 +293,10 @@ def test_every_rank_starts_from_the_weights_that_the_first_has(both: Both) -> No
 def test_ranks_agree(both: Both) -> None:
     assert both[0]["any"] == both[1]["any"] == [True, False]
     assert both[0]["bytes"] == both[1]["bytes"] == [b"abc", b""]
+
+
+def test_the_others_wait_for_the_first(both: Both) -> None:
+    assert both[0]["awaited"] and both[1]["awaited"]
 
 
 def test_a_rank_that_died_is_told_in_one_line(both: Both) -> None:

@@ -1,0 +1,168 @@
+"""How good a trained network or a folder of images is: the numbers of `gannet evaluate`."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from gannet.config import Recipe
+from gannet.data.cache import cache_folder
+from gannet.data.sources import shown
+from gannet.errors import UserError
+from gannet.evaluating.generated import SEED, evaluate_generated
+from gannet.evaluating.report import Report
+from gannet.evaluating.sides import Sides, of_folders, of_generator, of_run, progress_of
+from gannet.evaluating.translated import Evaluation, evaluate_held_out, makes_of_noise
+from gannet.evaluation.extractors import Extractor, open_extractor
+from gannet.generation.load import Generator
+from gannet.sessions import holds_run, quote, recorded
+from gannet.training.engine import find_device
+from gannet.training.ranks import Ranks, launched
+
+__all__ = ["Evaluation", "Report", "evaluate"]
+
+
+def evaluate(
+    run: str | os.PathLike[str],
+    against: str | os.PathLike[str] | None = None,
+    *,
+    num: int | None = None,
+    extractor: str | None = None,
+    metrics: Sequence[str] = (),
+    reals: Literal["trained-on", "held-out"] | None = None,
+    force: bool = False,
+    seed: int = SEED,
+    truncation: float | None = None,
+    useful: bool = False,
+    out: str | os.PathLike[str] | None = None,
+    resolution: int | None = None,
+    data: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    allow_code: bool = False,
+) -> Report | Evaluation:
+    """Measures a run, or a folder of images, against the images at `against`.
+
+    A run that makes images of noise is measured, without `against`, against the images that it was trained on
+    (`reals` "held-out": against those that it held out), by `num` of its images, and tested for copying where it
+    has held images out. Runs of pairs, of unpaired sets, of enlarging and of clips are measured on what they hold
+    out, by all of it or by `num` items, and give an `Evaluation`. `metrics` are those of `gannet evaluate --metrics`,
+    `data` says where a run's images are now, and the folder `out` gets the report. Of several ranks the first alone
+    has scores. Raises `UserError` for what the caller can mend: nothing to measure, images of different sizes, too
+    few of them, or a damaged one.
+    """
+    path, folder = Path(run), None if out is None else Path(out)
+    given, moved = (None if place is None else os.fspath(place) for place in (against, data))
+    if num is not None and num < 2:
+        raise UserError(f"--num is {num}, and must be at least 2")
+    if resolution is not None and resolution < 1:
+        raise UserError(f"--resolution is {resolution}, and must be at least 1")
+    if folder and folder.exists() and not folder.is_dir():
+        raise UserError(f"{shown(folder)} is a file: name a folder with --out")
+    if given:
+        refuse({"--data": moved}, "the real images are those in DATA")
+    recipe, facts = run_of(path, given, moved)
+    if not (recipe or given):
+        raise nothing_against(path)
+    if folder and recipe and recipe.data.private and folder.resolve().is_relative_to(path.resolve()):
+        raise UserError(f"{path} is private, and the report shows real images: name another folder with --out")
+    with launched() as ranks:
+        where = find_device(device, ranks)
+
+        def extract(name: str) -> Extractor:
+            with progress_of("loading the extractor", ranks) as progress:
+                return open_extractor(extractor or name, where, cache_folder(), allow_code, progress)
+
+        if recipe and not makes_of_noise(recipe):
+            asked = {
+                "DATA": given,
+                "--metrics": metrics or None,
+                "--reals": reals,
+                "--force": force,
+                "--useful": useful,
+            }
+            asked |= {"--truncation": truncation, "--out": out, "--resolution": resolution}
+            refuse(asked, f"{path} is measured on what it holds out, beside what it is given")
+            if not ranks.first:
+                return Evaluation(path, "", "", ())
+            return evaluate_held_out(path, recipe, facts, num, where, lambda: extract("efficientnet-lite0"))
+        with first_before_others(ranks):
+            eyes = extract("inception")
+            sides = sides_of(os.fspath(run), recipe, facts, given, reals, resolution, where, ranks)
+            if not isinstance(sides.fake, Generator):
+                refuse({"--truncation": truncation}, f"{path} is a folder of images")
+        report = evaluate_generated(
+            sides,
+            eyes,
+            num=num,
+            metrics=metrics,
+            force=force,
+            seed=seed,
+            truncation=truncation,
+            useful=useful,
+            ranks=ranks,
+        )
+        if folder and ranks.first:
+            report.write(folder)
+        return report
+
+
+def run_of(path: Path, given: str | None, moved: str | None) -> tuple[Recipe | None, dict[str, Any]]:
+    """The recipe and facts of the run at `path`, or of that in which the folder of a generator lies; None for others.
+
+    Raises `UserError` where a private run is not told where its images are.
+    """
+    holds_generator = (path / "generator").exists() or (path / "config.json").exists()
+    for folder in (path, path.parent) if holds_generator else (path,):
+        if holds_run(folder):
+            return recorded(folder, {"source": given or moved})
+    refuse({"--data": moved}, f"{path} is no run")
+    return None, {}
+
+
+def sides_of(
+    run: str,
+    recipe: Recipe | None,
+    facts: Mapping[str, Any],
+    given: str | None,
+    reals: Literal["trained-on", "held-out"] | None,
+    resolution: int | None,
+    device: torch.device,
+    ranks: Ranks,
+) -> Sides:
+    """What is measured and against what. Raises `UserError` where either is not there."""
+    path = Path(run)
+    if not given:
+        assert recipe
+        refuse({"--resolution": resolution}, f"{path} and the images that it was trained on have one size")
+        return of_run(path, recipe, facts, "held out" if reals == "held-out" else "trained on", device, ranks)
+    refuse({"--reals": reals}, "the real images are those in DATA")
+    if recipe or (path / "generator").exists() or (path / "config.json").exists():
+        return of_generator(path, given, resolution, device, bool(recipe and recipe.data.private), ranks)
+    return of_folders(run, given, resolution, ranks)
+
+
+def nothing_against(path: Path) -> UserError:
+    """What to say where no run is named and no real images are."""
+    if not path.exists():
+        return UserError(f"there is no run at {path}: gannet train makes one")
+    return UserError(f"{path} is no run: say against which images, as in gannet evaluate {quote(path)} DATA")
+
+
+def refuse(options: Mapping[str, Any], why: str) -> None:
+    """Raises `UserError` for the first of the options that is set."""
+    if asked := next((name for name, value in options.items() if value is not None and value is not False), None):
+        raise UserError(f"{why}: leave {asked} out")
+
+
+@contextmanager
+def first_before_others(ranks: Ranks) -> Iterator[None]:
+    """Lets the first rank download and decode, and then the others find what it has made."""
+    if not ranks.first:
+        ranks.await_first("prepared")
+    yield
+    if ranks.first:
+        ranks.await_first("prepared")
+    ranks.wait_for_all()

@@ -1,0 +1,134 @@
+"""The metrics by the names that --metrics takes: what each is called, needs and is computed by."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from gannet.errors import UserError, nearest
+from gannet.evaluating.reals import Seen
+from gannet.evaluation.estimate import Estimate
+from gannet.evaluation.extractors import Extractor
+from gannet.evaluation.frechet import frechet, frechet_between
+from gannet.evaluation.inception_score import SPLITS, inception_score
+from gannet.evaluation.kid import SUBSETS, kid, subset_size
+from gannet.evaluation.pairs import Better
+from gannet.evaluation.path_length import EPSILON, path_length
+from gannet.evaluation.perceptual import Lpips
+from gannet.evaluation.prdc import DENSITY_K, PRECISION_K, density_coverage, precision_recall
+from gannet.evaluation.protocol import Protocol
+from gannet.generation.load import Generator
+
+DEFAULT = ("frechet", "kid", "precision", "recall", "density", "coverage")
+FRECHET = {"inception": "FID", "dinov2": "FD-DINOv2"}
+PATHS = 16  # walked along at once
+
+Found = Mapping[str, tuple[Estimate, Protocol]]
+"""Numbers by the names of their metrics, with what each adds to the protocol."""
+
+
+@dataclass(frozen=True)
+class Both:
+    """What was seen of real and of generated images, and the G that made these, where one did, of z of `seed`."""
+
+    real: Seen
+    fake: Seen
+    G: Generator | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How it is had: metrics of one `family` come from one computation."""
+
+    title: str
+    family: Callable[[Both], Found]
+    better: Better
+    needs: Literal["gaussians", "features", "logits", "w"] = "features"
+
+
+def of_frechet(both: Both) -> Found:
+    real, fake = both.real, both.fake
+    if real.is_whole and fake.is_whole and real.num + fake.num < real.features.shape[1]:
+        return {"frechet": (frechet(real.features, fake.features), {})}
+    return {"frechet": (frechet_between(real.gaussian, fake.gaussian, real.features, fake.features), {})}
+
+
+def of_kid(both: Both) -> Found:
+    how = {"subsets": f"{SUBSETS} of {subset_size(both.real.num, both.fake.num)}"}
+    return {"kid": (kid(both.real.features, both.fake.features), how)}
+
+
+def of_precision_recall(both: Both) -> Found:
+    precision, recall = precision_recall(both.real.features, both.fake.features)
+    return {"precision": (precision, {"neighbours": PRECISION_K}), "recall": (recall, {"neighbours": PRECISION_K})}
+
+
+def of_density_coverage(both: Both) -> Found:
+    density, coverage = density_coverage(both.real.features, both.fake.features)
+    return {"density": (density, {"neighbours": DENSITY_K}), "coverage": (coverage, {"neighbours": DENSITY_K})}
+
+
+def of_inception_score(both: Both) -> Found:
+    assert both.fake.logits is not None
+    return {"is": (inception_score(both.fake.logits), {"splits": SPLITS})}
+
+
+def of_path_length(both: Both) -> Found:
+    """In w, of as many paths as images; a path has one class."""
+    G = both.G
+    if G is None or not G.has_w:
+        raise UserError("the metric ppl is the path length in w, which this generator has not: leave it out")
+    network: Any = G.network
+    psi = 1.0 if G.truncation is None else G.truncation
+
+    def w_of(zc: Tensor) -> Tensor:
+        return network.w_avg.to(zc.dtype).lerp(network.to_w(zc[:, : G.z_dim], zc[:, G.z_dim :]), psi)
+
+    def images_of(w: Tensor) -> Tensor:
+        return network.bounded(network.synthesis(w[:, None].expand(-1, network.num_layers, -1)))
+
+    def ends() -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, both.fake.num, PATHS):
+            num = min(PATHS, both.fake.num - start)
+            c = G.one_hot(G.label_numbers(num, None, start))
+            one, other = G.z(both.seed, 2 * start, 2 * num).chunk(2)
+            yield torch.cat([one, c], 1), torch.cat([other, c], 1)
+
+    how = {"perceptual distance": "LPIPS, VGG-16", "space": "w, full", "step": f"{EPSILON:g}"}
+    return {"ppl": (path_length(ends(), w_of, images_of, Lpips(G.device), seed=both.seed), how)}
+
+
+METRICS: Mapping[str, Metric] = {
+    "frechet": Metric("Frechet distance", of_frechet, "lower", "gaussians"),
+    "kid": Metric("KID", of_kid, "lower"),
+    "precision": Metric("precision", of_precision_recall, "higher"),
+    "recall": Metric("recall", of_precision_recall, "higher"),
+    "density": Metric("density", of_density_coverage, "higher"),
+    "coverage": Metric("coverage", of_density_coverage, "higher"),
+    "is": Metric("Inception Score", of_inception_score, "higher", "logits"),
+    "ppl": Metric("PPL", of_path_length, "lower", "w"),
+}
+
+
+def names_of(metrics: Sequence[str], extract: Extractor) -> tuple[str, ...]:
+    """The metrics, each once. Raises `UserError` for one that there is not, or not with this extractor."""
+    for name in metrics:
+        if name not in METRICS:
+            raise UserError(f"there is no metric '{name}'{nearest(name, METRICS)}")
+        if METRICS[name].needs == "logits" and extract.name != "inception":
+            raise UserError(
+                f"the metric {name} is the {METRICS[name].title}, made of Inception's classes: take --extractor "
+                "inception, or leave it out"
+            )
+    return tuple(dict.fromkeys(metrics))
+
+
+def title(name: str, extract: Extractor) -> str:
+    """What a metric is called: FID, and KID without another word, are Inception's alone."""
+    if name == "frechet" and extract.name in FRECHET:
+        return FRECHET[extract.name]
+    known = METRICS[name].title
+    return f"{known} ({extract.name})" if name in ("frechet", "kid") and extract.name != "inception" else known

@@ -1,0 +1,197 @@
+"""What was found, for a terminal, for a file, and for JSON."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+from rich.box import SIMPLE
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gannet.evaluation.copying import Copying
+from gannet.evaluation.estimate import Estimate
+from gannet.evaluation.per_class import OfClass
+from gannet.evaluation.protocol import Protocol, Score
+from gannet.evaluation.usefulness import Usefulness
+from gannet.files import write_text, write_with
+from gannet.images import png
+
+PAIRS = "pairs.png"
+MOST_ROWS = 10  # of a table in a terminal
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: a table, and sentences below it."""
+
+    title: str
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The distance within each class, by a metric of that title."""
+
+    metric: str
+    names: tuple[str, ...]
+    found: tuple[OfClass, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        classes = [{"name": self.names[one.label], **asdict(one)} for one in self.found]
+        return {"metric": self.metric, "classes": classes}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured, against what, and what came of it; rich prints it as tables."""
+
+    what: str
+    against: str
+    scores: tuple[Score, ...] = ()
+    """Of several ranks the first alone has some."""
+    notes: tuple[str, ...] = ()
+    classes: Classes | None = None
+    copying: Copying | None = None
+    usefulness: Usefulness | None = None
+    pairs: Image | None = None
+    """Samples, each beside the training image that is nearest to it."""
+    files: tuple[str, ...] = ()
+    """Names of these training images; none of a private run."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the picture, ready for JSON."""
+        return {
+            "what": self.what,
+            "against": self.against,
+            "scores": [score.to_dict() for score in self.scores],
+            "notes": list(self.notes),
+            "classes": self.classes and self.classes.to_dict(),
+            "copying": self.copying and {**self.copying.to_dict(), "training_files": list(self.files)},
+            "usefulness": self.usefulness and self.usefulness.to_dict(),
+        }
+
+    def sections(self) -> Iterator[Section]:
+        """The parts in the order in which they are read."""
+        rows = [(score.metric, *in_figures(score), score.better) for score in self.scores]
+        header = ("metric", "value", "95% interval", "better")
+        yield Section(f"{self.what} against {self.against}", header, tuple(rows), self.notes)
+        yield Section("What was compared", lines=tuple(told(self.scores)))
+        if self.classes:
+            yield by_class(self.classes)
+        if self.copying:
+            yield copies(self.copying, self.files)
+        if self.usefulness:
+            yield use(self.usefulness)
+
+    def __rich__(self) -> Group:
+        parts: list[RenderableType] = []
+        for section in self.sections():
+            parts.append(Text(section.title, style="bold"))
+            if section.rows:
+                table = Table(*section.header, box=SIMPLE)
+                for row in section.rows[:MOST_ROWS]:
+                    table.add_row(*row)
+                parts.append(table)
+                if len(section.rows) > MOST_ROWS:
+                    parts.append(
+                        Text(f"{len(section.rows) - MOST_ROWS} more rows are in the report (--out) and --json.")
+                    )
+            parts += [*map(Text, section.lines), Text()]
+        return Group(*parts[:-1])
+
+    def __str__(self) -> str:
+        """The report as a page."""
+        parts = []
+        for i, section in enumerate(self.sections()):
+            parts.append(f"{'##' if i else '#'} {section.title}")
+            if section.rows:
+                lines = [section.header, ("---",) * len(section.header), *section.rows]
+                parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+            parts += section.lines
+        if self.pairs:
+            parts.append(f"![Samples, left, each beside the training image that is nearest to it]({PAIRS})")
+        return "\n\n".join(parts) + "\n"
+
+    def write(self, out: Path) -> list[Path]:
+        """Writes report.json, pairs.png where there are some, and, last, report.md; the paths."""
+        files = [out / "report.json", *([out / PAIRS] if self.pairs else []), out / "report.md"]
+        write_text(files[0], json.dumps(self.to_dict(), indent=2) + "\n")
+        if self.pairs:
+            data = png(self.pairs)
+            write_with(out / PAIRS, lambda file: file.write(data))
+        write_text(files[-1], str(self))
+        return files
+
+
+def in_figures(value: Score | Estimate) -> tuple[str, str]:
+    """A value and its interval."""
+    return f"{value.value:.4g}", f"{value.low:.4g} to {value.high:.4g}"
+
+
+def told(scores: Sequence[Score]) -> Iterator[str]:
+    """What all protocols have in common, and then what each metric adds."""
+    shared = common(scores)
+    yield "; ".join(f"{name} {value}" for name, value in shared.items())
+    added: dict[str, list[str]] = {}
+    for score in scores:
+        if own := "; ".join(f"{name} {value}" for name, value in score.protocol.items() if name not in shared):
+            added.setdefault(own, []).append(score.metric)
+    yield from (f"{', '.join(metrics)}: {own}" for own, metrics in added.items())
+
+
+def common(scores: Sequence[Score]) -> Protocol:
+    """What stands in all protocols alike."""
+    first, *others = (score.protocol for score in scores)
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+
+
+def copies(found: Copying, files: Sequence[str]) -> Section:
+    """Whether it copies, and the nearest pairs; `files` are the names of their training images, if they are told."""
+    header = ("sample", "training image", "distance", "of that to the next image", "held-out images as near")
+    names = files or [str(pair.training) for pair in found.pairs]
+    rows = tuple(
+        (str(pair.sample), name, f"{pair.distance:.4g}", f"{pair.nearness:.3f}", f"{pair.held_out:.1%}")
+        for pair, name in zip(found.pairs, names, strict=True)
+    )
+    return Section("Does it copy?", header, rows, (found.sentence, found.repetition))
+
+
+def use(found: Usefulness) -> Section:
+    """What the samples are worth to a classifier."""
+    header = ("a classifier trained on", "accuracy", "95% interval", "balanced accuracy", "95% interval")
+    sets = {
+        f"{found.num_real:,} real images": found.real,
+        f"{found.num_generated:,} generated images": found.generated,
+        "both": found.both,
+        "both less real": found.gain,
+    }
+    rows = tuple((name, *in_figures(each.accuracy), *in_figures(each.balanced)) for name, each in sets.items())
+    return Section("Is it of use?", header, rows, (found.sentence,))
+
+
+def by_class(classes: Classes) -> Section:
+    """Each class by itself."""
+    header = ("class", "real", "generated", classes.metric, "95% interval", "variety of real", "of generated")
+    rows = tuple(
+        (
+            classes.names[one.label],
+            f"{one.num_real:,}",
+            f"{one.num_fake:,}",
+            *in_figures(one.distance),
+            f"{one.diversity_real:.4g}",
+            f"{one.diversity_fake:.4g}",
+        )
+        for one in classes.found
+    )
+    missing = sorted(set(range(len(classes.names))) - {one.label for one in classes.found})
+    lines = ("Variety: how far two images of a class are from each other in the extractor's space.",)
+    if missing:
+        lines += (f"Too few images to measure: {', '.join(classes.names[label] for label in missing)}.",)
+    return Section("Class by class", header, rows, lines)

@@ -1,0 +1,46 @@
+"""A number and how it was had, without which it cannot be compared with another."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gannet.errors import UserError
+from gannet.evaluation.pairs import Better
+
+NOTED = ("gannet", "torch")  # versions: they tell how to repeat a number, and change what it means by rounding only
+
+Protocol = Mapping[str, str | int]
+"""What a number depends on besides the images, by name: extractor, weights, layer, resize, colours, numbers, ..."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measured number, its 95% interval, which way is better, and its protocol."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    better: Better
+    protocol: Protocol
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON, and for a line of stats.jsonl."""
+        return {**asdict(self), "protocol": dict(self.protocol)}
+
+
+def refuse_unlike(scores: Iterable[Score]) -> None:
+    """Raises `UserError` where two scores of one metric were had in different ways, and names the first difference.
+
+    Versions are noted and no reason to refuse.
+    """
+    first: dict[str, Score] = {}
+    for score in scores:
+        known = first.setdefault(score.metric, score).protocol
+        for name in [*known, *score.protocol]:
+            before, now = known.get(name, "not said"), score.protocol.get(name, "not said")
+            if before != now and name not in NOTED:
+                raise UserError(
+                    f"{score.metric} cannot be compared: of one number the protocol has {name} {before}, of another "
+                    f"{now}; measure both in the same way with gannet evaluate"
+                )

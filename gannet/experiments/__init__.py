@@ -1,0 +1,1 @@
+"""What plays and reads whole runs: one for each seed, comparisons, sweeps."""

@@ -1,0 +1,193 @@
+"""Runs side by side: curves, grids of the same noise, and what the seeds say about the difference."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gannet.display import counted
+from gannet.errors import UserError
+from gannet.evaluation.protocol import refuse_unlike
+from gannet.experiments.pictures import save_grids, save_overlaid
+from gannet.experiments.records import Group, differences, find_runs, grouped, read_run
+from gannet.experiments.report import markdown
+from gannet.experiments.statistics import Paired, Summary, paired
+from gannet.files import write_text
+
+NO_METRIC = (
+    "no run has metric lines, so nothing is measured here: train with --train.evaluate-every K (in kimg), or measure"
+    " each run with gannet evaluate RUN"
+)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ToQuality:
+    """When the mean over a group's seeds was first as good as `quality`, and when each of the runs was."""
+
+    quality: float
+    kimg: float | None
+    seconds: float | None
+    kimg_of_runs: dict[int, float | None]
+    seconds_of_runs: dict[int, float | None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of one group: at the end, and at its best."""
+
+    metric: str
+    better: str
+    group: str
+    seeds: list[int]
+    final: Summary
+    best: Summary
+    best_kimg: list[float]
+    to_quality: ToQuality
+
+
+@dataclass(frozen=True)
+class Test:
+    """One metric (`final` or `best`) of two groups, the first minus the second, over the seeds that both have."""
+
+    metric: str
+    of: str
+    better: str
+    groups: tuple[str, str]
+    paired: Paired
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Groups of runs, in what they differ, what was measured of each, and the pictures."""
+
+    groups: tuple[Group, ...]
+    differences: dict[str, list[Any]]
+    rows: tuple[Row, ...]
+    tests: tuple[Test, ...]
+    notes: tuple[str, ...]
+    pictures: tuple[Path, ...]
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether a group has more than one run."""
+        return any(len(group.records) > 1 for group in self.groups)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        groups = [
+            {
+                "group": group.label,
+                "runs": [record.path.as_posix() for record in group.records],
+                "seeds": group.seeds,
+                "kimg": [record.kimg for record in group.records],
+                "seconds": [record.seconds for record in group.records],
+                "settings": {name: values[i] for name, values in self.differences.items()},
+            }
+            for i, group in enumerate(self.groups)
+        ]
+        measured = {"metrics": [asdict(row) for row in self.rows], "tests": [asdict(test) for test in self.tests]}
+        return {
+            "groups": groups,
+            **measured,
+            "notes": list(self.notes),
+            "pictures": [path.as_posix() for path in self.pictures],
+        }
+
+    def __str__(self) -> str:
+        return markdown(self)
+
+
+def compare(
+    *runs: str | os.PathLike[str], out: str | os.PathLike[str] = "compare", quality: float | None = None
+) -> Comparison:
+    """Reads the runs, those in a folder of seeds too, and writes curves.png, grids.png and report.md to `out`.
+
+    Runs that differ in their seed alone are one group. `quality` is the value of the metric to which time is taken;
+    without it the worst of the groups' best means. Raises `UserError` where there is no run, two are the same, the
+    metrics were had by unlike protocols, or `quality` could be that of several metrics.
+    """
+    groups = grouped([read_run(path) for path in find_runs([Path(run) for run in runs])])
+    folder = Path(out)
+    metrics, notes = metrics_in_common(groups)
+    if quality is not None and len(metrics) != 1:
+        found = " and ".join(metrics) or "no metric"
+        raise UserError(f"--quality is a value of one metric, and the runs have {found}: leave it out")
+    rows = [row for metric in metrics for row in rows_of(groups, metric, quality)]
+    tests = [test for metric in metrics for test in tests_of(rows, metric)]
+    different = differences([group.records[0].settings for group in groups])
+    pictures = save_overlaid(groups, metrics, folder / "curves.png")
+    with counted("sampling") as progress:
+        grids, imageless = save_grids(groups, folder / "grids.png", progress)
+    written, said = tuple(pictures + grids), (*notes, *imageless)
+    made = Comparison(tuple(groups), different, tuple(rows), tuple(tests), said, written)
+    write_text(folder / "report.md", str(made) + "\n")
+    return made
+
+
+def metrics_in_common(groups: Sequence[Group]) -> tuple[list[str], list[str]]:
+    """The metrics that every run has, and sentences about those that some lack.
+
+    Raises `UserError` where the protocols are unlike.
+    """
+    records = [record for group in groups for record in group.records]
+    names = list(dict.fromkeys(name for record in records for name in record.metrics))
+    if not names:
+        return [], [NO_METRIC]
+    refuse_unlike(score for record in records for each in record.metrics.values() for score in each.scores)
+    notes = []
+    for name in names:
+        if without := [record.path.as_posix() for record in records if name not in record.metrics]:
+            notes.append(f"{name} is left out: {', '.join(without)} has none (--train.evaluate-every measures it)")
+    return [name for name in names if all(name in record.metrics for record in records)], notes
+
+
+def rows_of(groups: Sequence[Group], metric: str, quality: float | None = None) -> list[Row]:
+    """What each group has of the metric."""
+    sign = groups[0].measured(metric)[0].sign
+    if quality is None:
+        quality = sign * max(float((sign * group.curve(metric)[1].mean(0)).min()) for group in groups)
+    rows = []
+    for group in groups:
+        found = group.measured(metric)
+        bests = [each.best for each in found]
+        rows.append(
+            Row(
+                metric,
+                found[0].scores[0].better,
+                group.label,
+                group.seeds,
+                Summary.of([float(each.values[-1]) for each in found]),
+                Summary.of([float(each.values[best]) for each, best in zip(found, bests, strict=True)]),
+                [float(each.kimg[best]) for each, best in zip(found, bests, strict=True)],
+                to_quality(group, metric, quality),
+            )
+        )
+    return rows
+
+
+def to_quality(group: Group, metric: str, quality: float) -> ToQuality:
+    """How long the group took to be so good."""
+    found = group.measured(metric)
+    kimg, values = group.curve(metric)
+    good = np.flatnonzero(found[0].sign * values.mean(0) <= found[0].sign * quality)
+    at = float(kimg[good[0]]) if len(good) else None
+    each = {record.seed: own.reached(quality) for record, own in zip(group.records, found, strict=True)}
+    took = {r.seed: None if (own := each[r.seed]) is None else r.seconds_at(own) for r in group.records}
+    mean_seconds = None if at is None else float(np.mean([record.seconds_at(at) for record in group.records]))
+    return ToQuality(quality, at, mean_seconds, each, took)
+
+
+def tests_of(rows: Sequence[Row], metric: str) -> list[Test]:
+    """Every two groups, at their best and at the end, over the seeds that both have."""
+    tests = []
+    for first, second in combinations([row for row in rows if row.metric == metric], 2):
+        for of in ("best", "final"):
+            values = [dict(zip(row.seeds, getattr(row, of).values, strict=True)) for row in (first, second)]
+            if found := paired(*values):
+                tests.append(Test(metric, of, first.better, (first.group, second.group), found))
+    return tests

@@ -1,0 +1,218 @@
+"""Runs as they lie on the disk: their settings, their curves, and which of them differ in the seed alone."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gannet.config import CONVERTER, read_recipe
+from gannet.errors import UserError
+from gannet.evaluation.protocol import Score
+from gannet.sessions import holds_run
+from gannet.training.pictures import read_stats
+
+FREE = (
+    *("name", "source", "about", "seed", "data.source", "data.other", "data.cache", "train.device", "train.metric"),
+    *("train.extractor", "train.evaluate_every", "train.evaluate_num", "checkpoints.", "samples.", "stats."),
+)
+"""Settings that do not change what is trained, and beginnings of their names."""
+MOST_IN_LABEL = 2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric while a run went on: after how many kimg, and what it was."""
+
+    kimg: np.ndarray
+    scores: tuple[Score, ...]
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        return np.array([score.value for score in self.scores])
+
+    @property
+    def sign(self) -> int:
+        """1 where lower is better, else -1."""
+        return 1 if self.scores[0].better == "lower" else -1
+
+    @property
+    def best(self) -> int:
+        """The number of the best value."""
+        return int(np.argmin(self.sign * self.values))
+
+    def reached(self, quality: float) -> float | None:
+        """The kimg at which it was first as good; None where it never was."""
+        good = np.flatnonzero(self.sign * self.values <= self.sign * quality)
+        return float(self.kimg[good[0]]) if len(good) else None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run folder says of itself."""
+
+    path: Path
+    seed: int
+    settings: Mapping[str, Any]
+    """By dotted name, those that change what is trained."""
+    stats: list[dict[str, Any]]
+    metrics: Mapping[str, Measured]
+
+    @property
+    def kimg(self) -> float:
+        return self.stats[-1]["kimg"] if self.stats else 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.stats[-1].get("seconds", 0.0) if self.stats else 0.0
+
+    def seconds_at(self, kimg: float) -> float:
+        """Seconds until so many kimg were trained."""
+        if not self.stats:
+            return 0.0
+        at, seconds = np.array([(line["kimg"], line.get("seconds", 0.0)) for line in self.stats]).T
+        return float(np.interp(kimg, at, seconds))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seed alone, by seed."""
+
+    label: str
+    records: tuple[Record, ...]
+
+    @property
+    def seeds(self) -> list[int]:
+        return [record.seed for record in self.records]
+
+    def measured(self, metric: str) -> list[Measured]:
+        """The metric of each run. Raises `KeyError` where one lacks it."""
+        return [record.metrics[metric] for record in self.records]
+
+    def curve(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """kimg `[M]` at which all runs were measured, and values `[runs, M]`; else of the first run alone."""
+        found = [dict(zip(each.kimg.round(3).tolist(), each.values, strict=True)) for each in self.measured(metric)]
+        common = [kimg for kimg in found[0] if all(kimg in curve for curve in found)]
+        kimg, curves = (common, found) if common else (list(found[0]), found[:1])
+        return np.array(kimg), np.array([[curve[each] for each in kimg] for curve in curves])
+
+
+def read_run(path: Path) -> Record:
+    """Raises `UserError` where the folder holds no run that can be read."""
+    if not holds_run(path):
+        raise UserError(f"there is no run at {path}: gannet train makes one")
+    try:
+        recipe, facts = read_recipe(path / "recipe.toml")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    settings = {name: value for name, value in flat(CONVERTER.unstructure(recipe)) if not name.startswith(FREE)}
+    settings |= {"images": facts.get("data_fingerprint", "")[:8], "init": facts.get("init", "none")}
+    lines = read_stats(path / "stats.jsonl")
+    stats = [line for line in lines if line["type"] == "stats"]
+    return Record(path, recipe.seed, settings, stats, metrics_of(lines))
+
+
+def metrics_of(lines: Sequence[Mapping[str, Any]]) -> dict[str, Measured]:
+    """The metrics in the lines of a stats.jsonl, by name; values that are not finite are left out."""
+    found: dict[str, list[tuple[float, Score]]] = {}
+    for line in lines:
+        if line["type"] == "metric" and line["value"] is not None and np.isfinite(line["value"]):
+            score = Score(**{name: line[name] for name in ("metric", "value", "low", "high", "better", "protocol")})
+            found.setdefault(score.metric, []).append((line["kimg"], score))
+    return {
+        name: Measured(np.array([kimg for kimg, _ in points]), tuple(score for _, score in points))
+        for name, points in found.items()
+    }
+
+
+def flat(table: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    """The values in a table of tables, by dotted name."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{place}{name}.")
+        else:
+            yield f"{place}{name}", list(value) if isinstance(value, tuple) else value
+
+
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """The runs at the paths; a folder that holds none counts as the runs in it, or in its folders.
+
+    Raises `UserError` where there is none.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        inside = sorted(child for child in path.glob("*") if child.is_dir())
+        below = [child for folder in inside if not holds_run(folder) for child in sorted(folder.glob("*"))]
+        runs = [path] if holds_run(path) else [each for each in [*inside, *below] if holds_run(each)]
+        if not runs:
+            raise UserError(f"there is no run at {path}, nor in it: gannet train makes one")
+        found |= dict.fromkeys(runs)
+    return list(found)
+
+
+def grouped(records: Sequence[Record]) -> list[Group]:
+    """The runs, those that differ in their seed alone together, groups in the order in which they first come.
+
+    Raises `UserError` where two are the same run, seed included.
+    """
+    together: dict[str, dict[int, Record]] = {}
+    for record in records:
+        group = together.setdefault(json.dumps(record.settings, sort_keys=True), {})
+        if other := group.get(record.seed):
+            raise UserError(
+                f"{other.path} and {record.path} have the same settings and the same seed, {record.seed}: leave one out"
+            )
+        group[record.seed] = record
+    runs = [tuple(group[seed] for seed in sorted(group)) for group in together.values()]
+    return [Group(label, own) for label, own in zip(labels(runs), runs, strict=True)]
+
+
+def labels(runs: Sequence[Sequence[Record]]) -> list[str]:
+    """A short name for each group: what it differs in from the others where that is little, else its folder."""
+    names = differences([own[0].settings for own in runs])
+    if len(runs) > 1 and len(names) <= MOST_IN_LABEL:
+        return [", ".join(f"{name} {said(values[i])}" for name, values in names.items()) for i in range(len(runs))]
+    folders = [folder_name(own) for own in runs]
+    before = [folders[:i].count(name) for i, name in enumerate(folders)]
+    return [f"{name} ({num + 1})" if num else name for name, num in zip(folders, before, strict=True)]
+
+
+def folder_name(runs: Sequence[Record]) -> str:
+    """The name of a series: NAME for NAME/seed0 and for NAME-seed0, else that of the first folder."""
+    path = runs[0].path
+    if path.name == f"seed{runs[0].seed}":
+        return path.resolve().parent.name
+    return path.name.removesuffix(f"-seed{runs[0].seed}")
+
+
+def differences(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The settings whose values differ, by name, with the value that each has; None where one has no such setting.
+
+    Of parts with other names only those settings are told that all of them have.
+    """
+    names = dict.fromkeys(name for each in settings for name in each)
+    found = {name: [each.get(name) for each in settings] for name in names}
+    found = {name: values for name, values in found.items() if any(value != values[0] for value in values)}
+    parts = tuple(name.removesuffix("name") for name in found if name.endswith(".name"))
+    found = {
+        name: values
+        for name, values in found.items()
+        if name.endswith(".name") or not name.startswith(parts) or None not in values
+    }
+    if any(name.startswith("data.") for name in found):  # which make other images of the same files
+        found.pop("images", None)
+    return found
+
+
+def said(value: Any) -> str:
+    """A setting's value as a person writes it."""
+    if isinstance(value, list):
+        return " ".join(said(each) for each in value) or "none"
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)

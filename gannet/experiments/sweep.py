@@ -1,0 +1,254 @@
+"""Many runs that differ in chosen settings: a grid of values, or a search."""
+
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from gannet import options
+from gannet.config import CONVERTER, Recipe, overridden
+from gannet.errors import DivergedError, UserError
+from gannet.experiments.records import Group, find_runs, flat, read_run, said
+from gannet.experiments.results import Result, Swept, result_of
+from gannet.experiments.seeds import Series, parse_seeds, planned_like
+from gannet.experiments.vary import Listed, Ranged, RecipeOf, checked, parse_vary
+from gannet.files import told, write_text
+from gannet.plan import Plan, Start, make_plan, run_name
+from gannet.sessions import Watcher, alone_in, holds_run, starting_from
+from gannet.training.initial import Initial
+from gannet.training.ranks import ALONE, LAUNCHED, Ranks
+
+ASKED, ENDED = "sweep.json", "trial.json"
+TRIALS = 20  # of a search
+EVALUATIONS = 10  # of a run, where it was not said
+PATHS = ("source", "other", "group_by", "cache")  # settings of the data that say where it is
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A number, and the settings of its runs as the command line writes them."""
+
+    number: int
+    settings: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self.settings.items())
+
+
+class Strategy(ABC):
+    """Which trials there are, one after another, and what it makes of their results."""
+
+    def __init__(self, num: int):
+        self.num = num
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Trial]:
+        """Those that are still to be done, or to be gone on with."""
+
+    @abstractmethod
+    def watch(self, trial: Trial) -> Watcher | None:
+        """Who sees the metrics of the trial's first run, and may stop it."""
+
+    @abstractmethod
+    def told(self, trial: Trial, state: str, value: float | None) -> None:
+        """How a trial ended: `done`, `pruned`, `diverged` or `refused`, and its metric such that lower is better."""
+
+
+class Grid(Strategy):
+    """All combinations of the values, the last setting fastest."""
+
+    def __init__(self, out: Path, varied: Sequence[Listed]):
+        super().__init__(prod(len(each.values) for each in varied))
+        self.out, self.varied = out, varied
+
+    def __iter__(self) -> Iterator[Trial]:
+        names = [each.name for each in self.varied]
+        for number, values in enumerate(product(*(each.values for each in self.varied))):
+            if not (folder_of(self.out, number) / ENDED).exists():
+                yield Trial(number, dict(zip(names, values, strict=True)))
+
+    def watch(self, trial: Trial) -> None:
+        return None
+
+    def told(self, trial: Trial, state: str, value: float | None) -> None:
+        """The next trials do not depend on it."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is asked: the data and recipe to start from, what varies, how often, and where it goes."""
+
+    begin: Start
+    recipe_of: RecipeOf
+    varied: Sequence[Listed | Ranged]
+    out: Path
+    seeds: tuple[int, ...] = (0,)
+    num_trials: int | None = None
+    init: str | None = None
+    allow_code: bool = False
+
+    @classmethod
+    def asked(cls, options: options.Sweep, begin: Start, recipe_of: RecipeOf) -> "Sweep":
+        """What the command line asks for. Raises `UserError` where that cannot be, and under torchrun."""
+        if all(name in os.environ for name in LAUNCHED) and os.environ["WORLD_SIZE"] != "1":
+            raise UserError("gannet sweep plays its runs in one process: leave torchrun out")
+        if not options.vary:
+            raise UserError("--vary says what a sweep is to vary, as in --vary optim.D.lr=1e-4,4e-4")
+        varied = checked([parse_vary(text) for text in options.vary], recipe_of)
+        out = options.out or Path("sweeps") / run_name(begin.recipe)
+        seeds = parse_seeds(options.seeds or "1")
+        return cls(begin, recipe_of, varied, out, seeds, options.trials, options.init, options.allow_code)
+
+    def play(self) -> Swept:
+        """Trains all trials that are not yet done, those that were interrupted first, and writes the results to `out`.
+
+        Everything in the folder goes on: the same sweep again does what is missing. Raises `UserError`, before
+        anything is trained, where a search cannot be made, and where the folder holds another sweep.
+        """
+        make_strategy = self.strategy()
+        with told(self.out):
+            self.out.mkdir(parents=True, exist_ok=True)
+        with alone_in(self.out):
+            planned = self.planned()
+            strategy = make_strategy(planned["train.evaluate_every"])
+            finished = self.through(strategy, planned)
+            swept = Swept(self.out, [each.name for each in self.varied], results(self.out), strategy.num, finished)
+            swept.write()
+        return swept
+
+    def strategy(self) -> Callable[[float], Strategy]:
+        """What makes a grid where all values are listed, else a search, given the kimg between two evaluations.
+
+        Raises `UserError` where it cannot be made.
+        """
+        listed = [each for each in self.varied if isinstance(each, Listed)]
+        if len(listed) == len(self.varied):
+            grid = Grid(self.out, listed)
+            if self.num_trials not in (None, grid.num):
+                raise UserError(f"these lists make {grid.num} trials: leave --trials out, or name a range to search in")
+            return lambda every: grid
+        from gannet.experiments.search import Search, load_optuna
+
+        load_optuna()
+        num = TRIALS if self.num_trials is None else self.num_trials
+        return lambda every: Search(self.out, self.varied, num, every)
+
+    def planned(self) -> dict[str, Any]:
+        """What is the same for all runs, decided once: their end in kimg, their precision, when they are measured.
+
+        It is written down with all that was asked. Raises `UserError` where something else was written before.
+        """
+        recipe = self.recipe_of({})
+        asked = json.loads(json.dumps({"recipe": without_paths(recipe), "vary": [str(each) for each in self.varied]}))
+        asked |= {"seeds": list(self.seeds), "images": self.begin.scan.num}
+        path = self.out / ASKED
+        if path.exists():
+            known = json.loads(path.read_text("utf-8"))
+            refuse_other(known["asked"], asked, self.out)
+            return known["planned"]
+        plan = make_plan(self.begin, recipe, self.allow_code, ALONE)
+        print("\n".join(plan.lines))
+        every = recipe.train.evaluate_every or plan.total_nimg / 1000 / EVALUATIONS
+        planned = {"train.length": plan.recipe.train.length, "train.evaluate_every": every}
+        if not any(each.name == "train.precision" for each in self.varied):
+            planned["train.precision"] = plan.recipe.train.precision
+        write_text(path, json.dumps({"asked": asked, "planned": planned}, indent=2) + "\n")
+        return planned
+
+    def through(self, strategy: Strategy, planned: Mapping[str, Any]) -> bool:
+        """Plays the trials; False where the user stopped it.
+
+        A trial that diverges, or that the settings make impossible, is noted, and the next one is played; but where
+        the first of all is impossible, so may the others be, and it raises its `UserError`.
+        """
+        for trial in strategy:
+            print(f"trial {trial.number + 1} of {strategy.num}: {trial}")
+            folder, reason = folder_of(self.out, trial.number), ""
+            if (folder / ENDED).exists():  # and a kill kept it from being told
+                ended = result(folder)
+                strategy.told(trial, ended.state, ended.objective)
+                continue
+            try:
+                state = self.one(trial, planned, strategy.watch(trial))
+            except DivergedError as error:
+                state, reason = "diverged", str(error)
+            except UserError as error:
+                state, reason = "refused", str(error)
+                if not any(self.out.glob(f"*/{ENDED}")):
+                    strategy.told(trial, state, None)
+                    raise
+            if state == "interrupted":
+                return False
+            if reason:
+                print(f"trial {trial.number + 1} {state}: {reason}")
+            note = {"number": trial.number, "settings": dict(trial.settings), "state": state, "reason": reason}
+            write_text(folder / ENDED, json.dumps(note, indent=2) + "\n")
+            strategy.told(trial, state, result(folder).objective)
+        return True
+
+    def one(self, trial: Trial, planned: Mapping[str, Any], watcher: Watcher | None) -> str:
+        """Trains the runs of a trial, one for each seed; how it ended."""
+        recipe = overridden(self.recipe_of(trial.settings), planned)
+        data = recipe.data
+
+        def plan(ranks: Ranks, like: Path | None) -> tuple[Plan, Initial | None]:
+            if like:
+                made = planned_like(like, data.source, data, None, self.allow_code, ranks)
+            else:
+                made = make_plan(self.begin, recipe, self.allow_code, ranks)
+            return starting_from(made, self.init, self.allow_code)
+
+        first = self.seeds[0]
+        series = Series(
+            self.seeds,
+            folder_of(self.out, trial.number),
+            plan,
+            go_on=True,
+            allow_code=self.allow_code,
+            moved={"source": data.source, "cache": data.cache or None, "group_by": data.group_by or None},
+            watch=lambda seed: watcher if seed == first else None,
+        )
+        if series.play()[-1].finished:
+            return "done"
+        return "pruned" if watcher and watcher.stop else "interrupted"
+
+
+def folder_of(out: Path, number: int) -> Path:
+    return out / f"trial{number:03}"
+
+
+def without_paths(recipe: Recipe) -> dict[str, Any]:
+    """The settings as JSON, but for where the data is, which is the user's own affair."""
+    table = CONVERTER.unstructure(recipe)
+    table["data"] = {name: value for name, value in table["data"].items() if name not in PATHS}
+    return table
+
+
+def refuse_other(known: Mapping[str, Any], asked: Mapping[str, Any], out: Path) -> None:
+    """Raises `UserError` where a folder holds another sweep, and names the first thing that differs."""
+    before, now = dict(flat(known)), dict(flat(asked))
+    for name in [*before, *now]:
+        if before.get(name) != now.get(name):
+            raise UserError(
+                f"{out} holds another sweep, with {name.removeprefix('recipe.')} {said(before.get(name))} and not"
+                f" {said(now.get(name))}: choose another --out, or ask for the same"
+            )
+
+
+def result(folder: Path) -> Result:
+    """What a trial that has ended gave."""
+    note = json.loads((folder / ENDED).read_text("utf-8"))
+    records = [read_run(path) for path in find_runs([folder])] if any(map(holds_run, folder.glob("*"))) else []
+    records.sort(key=lambda record: record.seed)
+    return result_of(note, Group(folder.name, tuple(records)))
+
+
+def results(out: Path) -> list[Result]:
+    """Of all trials that have ended, the best first; those without a metric last."""
+    found = [result(path.parent) for path in sorted(out.glob(f"*/{ENDED}"))]
+    return sorted(found, key=lambda each: (each.objective is None, each.objective or 0.0, each.number))

@@ -1,0 +1,159 @@
+"""`gannet compare`: the numbers by hand, the pictures, the report, and what it refuses."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from runs import untrained
+
+from gannet.cli import main
+from gannet.errors import UserError
+from gannet.experiments.compare import compare
+from gannet.experiments.pictures import NUM_IMAGES, binned, means, row_of
+from gannet.experiments.records import grouped, read_run
+from gannet.generation.load import load
+
+Make = Callable[..., Path]
+SPECTRAL = {"D.norm": "spectral"}
+
+
+@pytest.fixture
+def two_groups(by_hand: Make, tmp_path: Path) -> list[Path]:
+    """Batch norm gets to 2, 4 and 3 at its best; spectral norm to 1, 1 and 1, and is better sooner."""
+    for seed, best in enumerate((2.0, 4.0, 3.0)):
+        by_hand(f"batch/seed{seed}", seed, {1.0: 9.0, 2.0: best, 4.0: best + 1})
+        by_hand(f"spectral/seed{seed}", seed, {1.0: 3.0, 2.0: 2.0 + seed, 4.0: 1.0}, SPECTRAL)
+    return [tmp_path / "runs" / "batch", tmp_path / "runs" / "spectral"]
+
+
+def test_final_and_best_over_seeds(two_groups: list[Path], tmp_path: Path) -> None:
+    found = compare(*two_groups, out=tmp_path / "out")
+    batch, spectral = found.rows
+    assert (batch.group, spectral.group) == ("D.norm batch", "D.norm spectral")
+    assert (batch.best.values, batch.best.mean, batch.best.std) == ((2.0, 4.0, 3.0), 3.0, 1.0)
+    assert (batch.final.values, batch.best_kimg) == ((3.0, 5.0, 4.0), [2.0, 2.0, 2.0])
+    assert spectral.best.values == (1.0, 1.0, 1.0) and spectral.best_kimg == [4.0, 4.0, 4.0]
+
+
+def test_time_to_the_worst_of_the_best_means(two_groups: list[Path], tmp_path: Path) -> None:
+    """The mean of batch norm is 3 at best, after 2 kimg; that of spectral norm is 3 after 1 kimg. A kimg takes 10 s."""
+    batch, spectral = compare(*two_groups, out=tmp_path / "out").rows
+    assert batch.to_quality.quality == spectral.to_quality.quality == 3.0
+    assert (batch.to_quality.kimg, batch.to_quality.seconds) == (2.0, 20.0)
+    assert (spectral.to_quality.kimg, spectral.to_quality.seconds) == (1.0, 10.0)
+    assert batch.to_quality.kimg_of_runs == {0: 2.0, 1: None, 2: 2.0}
+    assert batch.to_quality.seconds_of_runs == {0: 20.0, 1: None, 2: 20.0}
+
+
+def test_a_quality_that_one_group_never_reaches(two_groups: list[Path], tmp_path: Path) -> None:
+    found = compare(*two_groups, out=tmp_path / "out", quality=1.0)
+    assert [row.to_quality.kimg for row in found.rows] == [None, 4.0]
+    assert "| D.norm batch | never | never | 0 of 3 |" in str(found)
+
+
+def test_the_paired_test_is_over_seeds_and_says_what_it_cannot(two_groups: list[Path], tmp_path: Path) -> None:
+    found = compare(*two_groups, out=tmp_path / "out")
+    best, final = found.tests
+    assert (best.of, best.groups) == ("best", ("D.norm batch", "D.norm spectral"))
+    assert best.paired.difference.values == (1.0, 3.0, 2.0)
+    assert (best.paired.p, best.paired.smallest_p) == (0.25, 0.25)
+    assert best.paired.difference.low == pytest.approx(2 - 4.302652729749464 / 3**0.5)
+    assert final.paired.difference.values == (2.0, 4.0, 3.0)
+    assert "With 3 common seeds the exact test cannot go under p = 0.25; six can reach 0.05." in str(found)
+
+
+def test_higher_is_better_where_the_metric_says_so(by_hand: Make, tmp_path: Path) -> None:
+    runs = [by_hand("a", 0, {1.0: 0.2, 2.0: 0.6, 4.0: 0.4}, better="higher")]
+    runs += [by_hand("b", 0, {1.0: 0.5, 2.0: 0.5, 4.0: 0.9}, SPECTRAL, better="higher")]
+    a, b = compare(*runs, out=tmp_path / "out").rows
+    assert (a.best.mean, b.best.mean) == (0.6, 0.9)
+    assert (a.to_quality.quality, a.to_quality.kimg, b.to_quality.kimg) == (0.6, 2.0, 4.0)
+
+
+def test_unlike_protocols_are_refused(by_hand: Make, tmp_path: Path) -> None:
+    runs = [by_hand("a", 0, {4.0: 1.0}), by_hand("b", 0, {4.0: 1.0}, SPECTRAL, extractor="inception")]
+    with pytest.raises(UserError, match=r"KID cannot be compared: .*extractor"):
+        compare(*runs, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_metrics_curves_and_grids_are_there_and_how_to_get_one(by_hand: Make, tmp_path: Path) -> None:
+    runs = [untrained(by_hand("a"), "dcgan"), untrained(by_hand("b", settings=SPECTRAL), "dcgan")]
+    found = compare(*runs, out=tmp_path / "out")
+    assert not found.rows and not found.tests
+    assert any("--train.evaluate-every" in note and "gannet evaluate" in note for note in found.notes)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"curves.png", "grids.png", "report.md"}
+    assert (tmp_path / "out" / "report.md").read_text("utf-8") == f"{found}\n"
+
+
+def test_a_metric_that_some_lack_is_left_out_and_said(by_hand: Make, tmp_path: Path) -> None:
+    found = compare(by_hand("a", 0, {4.0: 1.0}), by_hand("b", settings=SPECTRAL), out=tmp_path / "out")
+    assert not found.rows
+    assert any(note.startswith("KID is left out: ") and "runs/b has none" in note for note in found.notes)
+
+
+def test_a_run_without_a_generator_has_curves_all_the_same(by_hand: Make, tmp_path: Path) -> None:
+    found = compare(by_hand("a"), out=tmp_path / "out")
+    assert any(note.startswith("no images of a: ") for note in found.notes)
+    assert found.pictures == (tmp_path / "out" / "curves.png",) and found.pictures[0].exists()
+    assert not (tmp_path / "out" / "grids.png").exists() and "grids.png" not in str(found)
+
+
+def test_a_row_of_the_grids_is_what_the_seed_gives(by_hand: Make) -> None:
+    G = load(untrained(by_hand("a"), "dcgan"))
+    assert np.array_equal(row_of(G), G.to_uint8(G.sample(NUM_IMAGES, seed=0)))
+
+
+def test_a_picture_has_a_band_and_a_line_for_each_group(two_groups: list[Path], tmp_path: Path) -> None:
+    compare(*two_groups, out=tmp_path / "out")
+    with Image.open(tmp_path / "out" / "curves.png") as picture:
+        colours = set(map(tuple, np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0).tolist()))
+    assert {(31, 119, 180), (255, 127, 14)} <= colours  # the first two of matplotlib
+
+
+def test_statistics_are_means_over_stretches(by_hand: Make) -> None:
+    assert means(np.array([(0.5, 1.0), (1.0, 3.0), (3.5, 7.0)]), 4.0, 2).tolist() == [2.0, 7.0]
+    (group,) = grouped([read_run(by_hand("a", 0)), read_run(by_hand("b", 1))])
+    kimg, values = binned(group, "loss D")
+    assert len(kimg) == 8 or np.all(np.diff(kimg) > 0)
+    assert np.all(values == np.array([[1.0], [2.0]]))
+    assert binned(group, "loss Q")[0].size == 0
+
+
+def test_the_command_prints_and_takes_json(
+    two_groups: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", *map(str, two_groups)]) == 0
+    said = capsys.readouterr().out
+    assert "| D.norm | batch | spectral |" in said and "compare/curves.png" in said
+    assert main(["compare", *map(str, two_groups), "--json", "--out", "other"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [group["seeds"] for group in told["groups"]] == [[0, 1, 2], [0, 1, 2]]
+    assert told["metrics"][0]["best"]["mean"] == 3.0 and told["tests"][0]["paired"]["p"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ([], "name the runs"),
+        (["no/run"], "there is no run at no/run"),
+        (["runs/a", "--quality", "3"], "--quality is a value of one metric, and the runs have no metric"),
+    ],
+)
+def test_errors_are_one_line(
+    argv: list[str],
+    says: str,
+    by_hand: Make,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    by_hand("a")
+    assert main(["compare", *argv]) == 2
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1

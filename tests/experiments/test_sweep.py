@@ -1,0 +1,167 @@
+"""`gannet sweep`: real tiny runs in a grid, stopped, gone on with, diverging; the tables."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs import OPTIONS
+
+from gannet.cli import main
+from gannet.config import read_recipe
+from gannet.errors import DivergedError, UserError
+from gannet.evaluation.protocol import Score
+from gannet.experiments import seeds as seeds_module
+from gannet.experiments.results import Result, Swept
+from gannet.experiments.statistics import Summary
+from gannet.sessions import train_plan
+from gannet.training.pictures import read_stats
+
+Capture = pytest.CaptureFixture[str]
+VARIED = ["--vary", "optim.D.lr=1e-4,4e-4", "--vary", "D.norm=batch,spectral"]
+
+
+def value(run: Path, kimg: float) -> float:
+    """Spectral norm is better, the higher rate a little; and all get better for a while."""
+    recipe, _ = read_recipe(run / "recipe.toml")
+    found = {"batch": 2.0, "spectral": 1.0}[recipe.D.settings["norm"]] + 1e-4 / recipe.optim["D"].lr
+    return found + abs(kimg - 0.012) + recipe.seed
+
+
+@pytest.fixture
+def asked(
+    pictures: Callable[..., Path], judged: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., int]:
+    """Runs the sweep on a few pictures; its exit status."""
+    monkeypatch.chdir(tmp_path)
+    judged(value)
+    data = str(pictures())
+
+    def run(*more: str, out: str = "swept") -> int:
+        return main(["sweep", data, *OPTIONS, "--out", out, *more])
+
+    return run
+
+
+def test_a_grid_that_was_stopped_ends_as_one_that_was_not(
+    asked: Callable[..., int], stopped_in: Any, capsys: Capture
+) -> None:
+    with stopped_in(2, after=3):
+        assert asked(*VARIED) == 4
+    said = capsys.readouterr().out
+    assert "Interrupted, all saved: the same command goes on." in said
+    assert {path.name for path in Path("swept").glob("trial*")} == {"trial000", "trial001"}
+    assert asked(*VARIED) == 0
+    assert "goes on at 0.0 of 0.024 kimg" in capsys.readouterr().out
+    assert asked(*VARIED, out="whole") == 0
+    for number in range(4):
+        files = [Path(out) / f"trial{number:03}/seed0/generator/model.safetensors" for out in ("swept", "whole")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+    found = [json.loads((Path(out) / "results.json").read_text("utf-8")) for out in ("swept", "whole")]
+    for each in found:
+        assert each["finished"] and each["trials"] == 4
+        settings = [result["settings"] for result in each["results"]]
+        assert settings == [
+            {"optim.D.lr": "4e-4", "D.norm": "spectral"},
+            {"optim.D.lr": "1e-4", "D.norm": "spectral"},
+            {"optim.D.lr": "4e-4", "D.norm": "batch"},
+            {"optim.D.lr": "1e-4", "D.norm": "batch"},
+        ]
+        assert [result["best"]["mean"] for result in each["results"]] == pytest.approx([1.25, 2.0, 2.25, 3.0])
+        assert [result["best_kimg"] for result in each["results"]] == [[0.012]] * 4
+    assert {"sweep.json", "results.md", "results.png"} < {path.name for path in Path("swept").iterdir()}
+
+
+def test_all_runs_are_measured_ten_times_where_it_was_not_said(asked: Callable[..., int]) -> None:
+    assert asked("--vary", "D.norm=spectral", "--kimg", "0.08") == 0
+    lines = read_stats(Path("swept/trial000/seed0/stats.jsonl"))
+    measured = [line["kimg"] for line in lines if line["type"] == "metric"]
+    assert measured == pytest.approx([0.008 * i for i in range(1, 11)])
+
+
+def test_a_trial_is_as_good_as_the_mean_of_its_seeds(asked: Callable[..., int], capsys: Capture) -> None:
+    assert asked("--vary", "D.norm=spectral", "--seeds", "0,4", "--train.evaluate-every", "0.012") == 0
+    (found,) = json.loads(Path("swept/results.json").read_text("utf-8"))["results"]
+    assert found["best"]["values"] == pytest.approx([1.5, 5.5]) and found["best"]["mean"] == pytest.approx(3.5)
+    assert [Path(run).name for run in found["runs"]] == ["seed0", "seed4"]
+    assert "gannet train --recipe swept/trial000/seed0" in capsys.readouterr().out
+
+
+def test_another_sweep_in_the_same_folder_is_refused(asked: Callable[..., int], capsys: Capture) -> None:
+    assert asked("--vary", "D.norm=spectral") == 0
+    capsys.readouterr()
+    for more, says in (
+        (["--vary", "D.norm=batch"], "vary D.norm=spectral and not D.norm=batch"),
+        (["--vary", "D.norm=spectral", "--G.width", "8"], "G.width 4 and not 8"),
+        (["--vary", "D.norm=spectral", "--seeds", "2"], "seeds 0 and not 0 1"),
+    ):
+        assert asked(*more) == 2
+        assert f"swept holds another sweep, with {says}" in capsys.readouterr().err
+
+
+def test_what_diverges_or_cannot_be_is_noted_and_the_rest_goes_on(
+    asked: Callable[..., int], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def played(plan: Any, path: Path, *more: Any) -> Any:
+        if plan.recipe.optim["D"].lr == 1e-3:
+            raise DivergedError("training diverged")
+        return train_plan(plan, path, *more)
+
+    monkeypatch.setattr(seeds_module, "train_plan", played)
+    assert asked("--vary", "optim.D.lr=1e-4,1e-3", "--vary", "data.resolution=16,32,24") == 0
+    found = json.loads(Path("swept/results.json").read_text("utf-8"))["results"]
+    states = {each["number"]: each["state"] for each in found}
+    assert states == {0: "done", 1: "done", 2: "refused", 3: "diverged", 4: "diverged", 5: "refused"}
+    said = Path("swept/results.md").read_text("utf-8")
+    assert "Trial 4 diverged: seed 0: training diverged" in said and "Trial 3 refused: " in said
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ([], "--vary says what a sweep is to vary"),
+        (["--vary", "D.norm=batch,spectral", "--trials", "3"], "these lists make 2 trials: leave --trials out"),
+        (["--vary", "D.norm=batch", "--seeds", "none"], "--seeds is 'none'"),
+        (["--vary", "D.norm=batch", "--train.bacth", "3"], "did you mean '--train.batch'?"),
+    ],
+)
+def test_errors_are_one_line(argv: list[str], says: str, asked: Callable[..., int], capsys: Capture) -> None:
+    assert asked(*argv) == 2
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1
+
+
+def test_ranks_are_refused(asked: Callable[..., int], capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, text)
+    assert asked(*VARIED) == 2
+    assert "leave torchrun out" in capsys.readouterr().err
+
+
+def result(number: int, best: float, state: str = "done", **protocol: str | int) -> Result:
+    score = Score("precision", best, best, best, "higher", protocol)
+    runs = [f"swept/trial{number:03}/seed0"]
+    return Result(number, {"optim.D.lr": "1e-4"}, state, "", runs, 4.0, 40.0, Summary.of([best]), [2.0], score)
+
+
+def test_higher_is_better_where_the_metric_says_so() -> None:
+    assert (result(0, 0.25).objective, result(1, 0.5, "pruned").objective) == (-0.25, -0.5)
+    assert result(2, 0.75, "diverged").objective is None
+
+
+def test_the_table_by_hand(tmp_path: Path) -> None:
+    found = Swept(tmp_path, ["optim.D.lr"], [result(1, 0.5), result(0, 0.25, "pruned")], 2, True)
+    rows = found.table().splitlines()
+    header = "| trial | optim.D.lr | best precision (higher is better) | sd | 95% interval | best at kimg | kimg |"
+    assert rows[0] == f"{header} time | state |"
+    assert rows[2:] == [
+        "| 2 | 1e-4 | 0.5 | - | - | 2 | 4 | 40 s | done |",
+        "| 1 | 1e-4 | 0.25 | - | - | 2 | 4 | 40 s | pruned |",
+    ]
+
+
+def test_unlike_protocols_make_no_table(tmp_path: Path) -> None:
+    found = Swept(tmp_path, ["optim.D.lr"], [result(0, 0.5, images=100), result(1, 0.5, images=200)], 2, True)
+    with pytest.raises(UserError, match=r"precision cannot be compared: .*images 100.* 200"):
+        found.write()
