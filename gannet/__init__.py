@@ -9,12 +9,13 @@ _HOMES = {
     "train": "gannet.api",
     "resume": "gannet.api",
     "inspect": "gannet.api",
-    "sample": "gannet.api",
+    "sample": "gannet.sampling",
     "evaluate": "gannet.evaluating",
     "compare": "gannet.experiments.compare",
+    "export": "gannet.generation.export",
     "translate": "gannet.api",
     "upscale": "gannet.api",
-    "load": "gannet.api",
+    "load": "gannet.sampling",
     "UserError": "gannet.errors",
 }
 __all__ = [*_HOMES, "__version__"]

@@ -4,34 +4,29 @@ import inspect as inspect_module
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from gannet.config import CONVERTER, overridden, to_toml
-from gannet.data.cache import OFF, cache_folder
-from gannet.data.dataset import opened, prepare
+from gannet.data.cache import cache_folder
 from gannet.data.inspect import Inspection, contact_sheet
 from gannet.data.inspect import inspect as inspect_source
 from gannet.data.sources import Source, open_source
 from gannet.display import counted
 from gannet.errors import UserError, nearest
 from gannet.files import write_with
-from gannet.generation.clips import Format, chosen_format, write_clips, write_moving_grid
-from gannet.generation.load import Generator, Side, data_of, load_any, load_translator
-from gannet.generation.load import load as load_generator
-from gannet.generation.sample import Drawn, draw, write_files, write_grid
+from gannet.generation.load import Side, load_translator
 from gannet.generation.translate import ImageToImage
-from gannet.images import png, to_float
+from gannet.images import png
 from gannet.options import budget, with_parts
 from gannet.parsing import SHORT
 from gannet.plan import facts_of, find_recipe, make_plan, start
 from gannet.recipes import RECIPES
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, pick
+from gannet.sampling import load as load
+from gannet.sampling import sample as sample
 from gannet.sessions import IfExists, Trained, follow, holds_run, resume, starting_from, train_plan
 from gannet.training.build import completed
 from gannet.training.engine import find_device
@@ -185,88 +180,6 @@ def documented(name: str, toml: str) -> str:
         return toml.rstrip()
     doc = inspect_module.cleandoc(RECIPES.find(name).__doc__ or "")
     return "\n".join(f"# {line}".rstrip() for line in doc.splitlines()) + "\n" + toml.rstrip()
-
-
-def sample(
-    run: str | os.PathLike[str],
-    *,
-    num: int = 64,
-    per_class: bool = False,
-    seed: int = 0,
-    out: str | os.PathLike[str] = "samples",
-    grid: bool = False,
-    beside_real: bool = False,
-    label: int | str | None = None,
-    min_realness: float | None = None,
-    truncation: float | None = None,
-    given: str | os.PathLike[str] | None = None,
-    format: Format | None = None,
-    fps: float | None = None,
-    device: str = "cpu",
-) -> Drawn:
-    """Writes images from a run's generator: PNGs into the folder `out`, or one picture with `grid`.
-
-    `num` images, or `num` of each class with `per_class`; with a `truncation` they are more alike, and
-    mostly better. Clips are animations (of `fps` frames a second, in the `format` webp, gif or mp4), each with a
-    strip of its frames beside it; `given` is a folder of videos, with whose first frames they begin where G goes on
-    from some. Raises `UserError` for what the caller can mend.
-    """
-    if beside_real and not grid:
-        raise UserError("--beside-real is for one picture: add --grid")
-    if seed < 0:
-        raise UserError(f"--seed is {seed}, and must be at least 0")
-    if min_realness is not None and not 0 <= min_realness <= 1:
-        raise UserError(f"--min-realness is {min_realness}, and must be from 0 to 1")
-    if num < 1:
-        raise UserError(f"--num is {num}, and must be at least 1")
-    out = Path(out)
-    if not grid and out.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4"):
-        raise UserError(f"{out} names one file: add --grid, or name a folder with --out")
-    if not grid and out.is_file():
-        raise UserError(f"{out} is a file: name a folder, or add --grid for one picture")
-    G = load_generator(run, find_device(device))
-    format, fps = chosen_format(G, format, fps, out)
-    if grid and out.suffix.lower() != ".png":
-        is_clip = G.frames > 1 and out.suffix.lower() == f".{format}"
-        out = out.with_suffix(".png") if is_clip else out.with_name(f"{out.name}.png")
-    if given is not None:
-        G = replace(G, given=first_frames(G, os.fspath(given)))
-    if truncation is not None:
-        G = G.truncated(truncation)
-    with counted("sampling") as progress:
-        chosen, num_drawn = draw(G, num, seed, label, per_class, min_realness, progress, equally=bool(grid))
-    if grid:
-        files = write_grid(G, chosen, out, beside_real)
-        files += write_moving_grid(G, chosen, out, format, fps) if G.frames > 1 else []
-    elif G.frames > 1:
-        files = write_clips(G, chosen, seed, out, format, fps)
-    else:
-        files = write_files(G, chosen, seed, out)
-    return Drawn(files, len(chosen), num_drawn, "clips" if G.frames > 1 else "images")
-
-
-def first_frames(G: Generator, videos: str) -> Tensor:
-    """As many frames as G is given, of each stretch so long of the videos: `[M, given * C, R, R]` in [-1, 1].
-
-    They are made alike as those that G was trained on, with the same stride. Raises `UserError` where G is given
-    none, or there is no video.
-    """
-    channels = getattr(G.network, "given_channels", 0)
-    if not channels:
-        raise UserError("this generator is given no frames to go on from: leave --given out")
-    config = json.loads((G.folder / "config.json").read_text("utf-8"))
-    as_trained, frames = data_of(config, G.folder), channels // G.channels
-    how = replace(as_trained, source=videos, kind="clips", frames=frames, cache=OFF)
-    return to_float(torch.from_numpy(prepare(opened(how, cache_folder()), how, G.channels).images))
-
-
-def load(run: str | os.PathLike[str], device: str = "cpu", *, to: Side = "b") -> Generator | ImageToImage:
-    """The G of a run folder or of a generator folder: what makes images of noise, or of images.
-
-    Of CycleGAN's two, that which makes images of b, or with `to` a the other one. Raises `UserError` where there
-    is none.
-    """
-    return load_any(run, find_device(device), to)
 
 
 def translate(

@@ -1,5 +1,6 @@
 """The command line: one small function a command, no logic."""
 
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -9,21 +10,22 @@ from typing import NoReturn
 from gannet import __version__
 from gannet.errors import UserError, nearest
 
-COMMANDS = {
-    "train": "train a GAN on a folder, a zip or a named data set",
-    "resume": "go on with a run that was stopped",
-    "inspect": "what is in a set of images, what is wrong with it, which recipe suits it",
-    "recipes": "list the recipes, or print one in full",
-    "sample": "images from a trained generator",
-    "translate": "make other images of images, with a trained pix2pix, CycleGAN or SRGAN",
-    "upscale": "enlarge images with a trained SRGAN",
-    "evaluate": "how good a generator or a folder of images is: FID, KID, precision, does it copy",
-    "compare": "runs side by side, over seeds: curves, grids, tables, a paired test",
-    "sweep": "train with many settings, in a grid or a search, and say which was best",
-    "scaffold": "print a plain PyTorch training script to learn from",
-    "fetch": "load data sets and networks ahead, for machines without a network",
-    "cache": "list or remove the decoded images on disk",
-    "doctor": "torch's build, devices and precision on this machine",
+COMMANDS = {  # by name: the module in gannet.commands that has it, and what it does
+    "train": ("training", "train a GAN on a folder, a zip or a named data set"),
+    "resume": ("training", "go on with a run that was stopped"),
+    "inspect": ("looking", "what is in a set of images, what is wrong with it, which recipe suits it"),
+    "recipes": ("looking", "list the recipes, or print one in full"),
+    "sample": ("using", "images from a trained generator, or from an ONNX file of one"),
+    "translate": ("using", "make other images of images, with a trained pix2pix, CycleGAN or SRGAN"),
+    "upscale": ("using", "enlarge images with a trained SRGAN"),
+    "evaluate": ("judging", "how good a generator or a folder of images is: FID, KID, precision, does it copy"),
+    "compare": ("judging", "runs side by side, over seeds: curves, grids, tables, a paired test"),
+    "sweep": ("training", "train with many settings, in a grid or a search, and say which was best"),
+    "export": ("using", "a trained generator as one file: ONNX, for use without torch, or safetensors"),
+    "scaffold": ("looking", "print a plain PyTorch training script to learn from"),
+    "fetch": ("looking", "load data sets and networks ahead, for machines without a network"),
+    "cache": ("looking", "list or remove the decoded images on disk"),
+    "doctor": ("looking", "torch's build, devices and precision on this machine"),
 }
 
 HELP = """usage: gannet COMMAND [OPTIONS]
@@ -43,16 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     command, rest = (argv[0], argv[1:]) if argv else ("--help", [])
     try:
         if command in ("--help", "-h", "help"):
-            print(HELP.format(commands="\n".join(f"  {name:<9} {about}" for name, about in COMMANDS.items())))
+            print(HELP.format(commands="\n".join(f"  {name:<9} {about}" for name, (_, about) in COMMANDS.items())))
             return 0
         if command == "--version":
             print(f"gannet {__version__}")
             return 0
         if command not in COMMANDS:
             raise UserError(f"there is no command '{command}'{nearest(command, COMMANDS)}")
-        from gannet import commands
-
-        run: Callable[[list[str]], int | None] = getattr(commands, command)
+        module = importlib.import_module(f"gannet.commands.{COMMANDS[command][0]}")
+        run: Callable[[list[str]], int | None] = getattr(module, command)
         return run(rest) or 0
     except UserError as error:
         if str(error):  # else another rank has said it

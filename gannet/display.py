@@ -1,13 +1,15 @@
 """Who shows a run while it goes on: a live line in a terminal, lines in a log, grids in a notebook."""
 
+from __future__ import annotations
+
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gannet.plan import duration
-from gannet.training.run import Snapshot
+if TYPE_CHECKING:
+    from gannet.training.run import Snapshot
 
 SHOWN = {
     "loss D": "loss D",
@@ -33,6 +35,8 @@ class Pace:
         self.marks = [*self.marks[-50:], (time.monotonic(), kimg)]
 
     def __str__(self) -> str:
+        from gannet.plan import duration
+
         (then, before), (now, kimg) = self.marks[0], self.marks[-1]
         if now <= then:
             return ""
@@ -170,12 +174,12 @@ class Notebook:
 @contextmanager
 def counted(what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr where that is a terminal, shown once there is something to count."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
+    from rich.console import Console
+    from rich.progress import Progress
+
     progress = Progress(console=Console(stderr=True), transient=True)
     task = progress.add_task(what)
 

@@ -40,8 +40,8 @@ def size_of(num_bytes: float) -> str:
 
 
 def check_space(folder: Path, num_bytes: int, what: str, advice: str) -> None:
-    """Raises `UserError` where the disk of `folder` has no room for `what`."""
-    free = shutil.disk_usage(folder).free
+    """Raises `UserError` where the disk of `folder`, which need not be there yet, has no room for `what`."""
+    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
     if num_bytes > free:
         raise UserError(f"{what} need {size_of(num_bytes)} and {folder.parent} has {size_of(free)} left: {advice}")
 

@@ -25,8 +25,10 @@ def to_float(images: torch.Tensor) -> torch.Tensor:
     return images.float().div_(127.5).sub_(1)
 
 
-def to_uint8(images: torch.Tensor) -> np.ndarray:
+def to_uint8(images: torch.Tensor | np.ndarray) -> np.ndarray:
     """Generated images, float `[-1, 1]` `[N, C, H, W]`, to uint8 on the CPU, rounded and clipped."""
+    if isinstance(images, np.ndarray):
+        return (images * np.float32(127.5) + np.float32(127.5)).round().clip(0, 255).astype(np.uint8)
     import torch
 
     images = images.detach().float().mul(127.5).add_(127.5).round_().clamp_(0, 255)

@@ -6,7 +6,9 @@ batch size, device and number of ranks change nothing. Its 64-bit outputs become
 the Box-Muller transform, which takes a fixed number of outputs for each deviate.
 """
 
+import math
 from enum import IntEnum
+from statistics import NormalDist
 
 import numpy as np
 
@@ -44,3 +46,20 @@ def normal(seed: int, stream: Stream, start: int, num: int, dim: int) -> np.ndar
     radius, angle = np.sqrt(-2 * np.log(radius)), 2 * np.pi * angle
     z = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
     return z[:, :dim].astype(np.float32)
+
+
+def truncated_normal(z: np.ndarray, bound: float) -> np.ndarray:
+    """z `[N, dim]` from N(0, 1), mapped to that distribution between -bound and bound: float32.
+
+    Brock, Donahue and Simonyan (2019, section 3.1) draw a value anew until it lies within. Here each goes
+    where its quantile is: image i of a seed stays image i, changes gently with the bound, and hangs on no other.
+    """
+    outside, quantile = lower_tail(-bound), NormalDist().inv_cdf
+    # of the lower half, where nothing is rounded to 1
+    size = [-quantile(outside + lower_tail(-abs(value)) * (1 - 2 * outside)) for value in z.ravel().tolist()]
+    return np.copysign(np.clip(size, 0, bound).reshape(z.shape), z).astype(np.float32)
+
+
+def lower_tail(x: float) -> float:
+    """The probability that a value of N(0, 1) is below x."""
+    return math.erfc(-x / math.sqrt(2)) / 2

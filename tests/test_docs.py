@@ -13,6 +13,7 @@ from runs import untrained
 from gannet import api
 from gannet.cli import main
 from gannet.evaluating import generated
+from gannet.generation.export import export
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--kimg", "0.016", "--batch", "8", "--train.precision", "float32", "--samples.num", "4", "--resolution", "16"]
@@ -23,6 +24,7 @@ GIVEN = {"runs/cyclegan": "resnet-blocks", "runs/srgan": "srresnet"}
 VIDEOS = "path/to/videos"
 CLIPS = {"runs/moving-dvdgan-small": 0, "runs/prediction": 2}
 SWEPT = ["--train.extractor", "efficientnet-lite0", "--train.evaluate-num", "4", "--train.evaluate-every", "1"]
+FILES = ("mine.toml", "FILE.toml", "model.onnx", "model.safetensors")
 BUDGETS = ("--kimg", "--epochs", "--minutes", "--batch", "--resolution")
 DOWNLOADED = ("mnist", "fashion-mnist", "cifar10")
 
@@ -60,6 +62,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings |= {"train.precision": "float32", "data.resolution": 16, "data.held_out": 0.3}
         api.train(place / "images", recipe="pix2pix", run=place / TRAINED, kimg=0.008, settings=settings)
         (place / "mine.toml").write_text(api.recipes_text("small"), "utf-8")
+        for to in ("onnx", "safetensors"):
+            export(place / "run", to=to, out=place / f"model.{to}")
     return place
 
 
@@ -69,7 +73,7 @@ def in_place(command: str, place: Path) -> list[str]:
     given = {run: str(place / run) for run in (*GIVEN, *CLIPS, TRAINED, VIDEOS)}
     paths = given | {"path/to": str(place / "images"), "runs/": str(place / "run"), "FOLDER": str(place / "images")}
     words = [next((new for old, new in paths.items() if word.startswith(old)), word) for word in words]
-    words = [str(place / word) if word in ("mine.toml", "FILE.toml") else word for word in words]
+    words = [str(place / word) if word in FILES else word for word in words]
     words = [str(place / "images") if word in DOWNLOADED else word for word in words]
     if words[0] == "evaluate" and "--extractor" not in words:
         words += ["--extractor", "efficientnet-lite0"]

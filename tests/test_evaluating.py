@@ -162,7 +162,8 @@ def test_clips_are_measured_beside_those_that_were_trained_on(tmp_path: Path, mo
         first.save(tmp_path / "clips" / f"{i:02}.gif", save_all=True, append_images=more)
     run, dataset = a_run(tmp_path, "dvdgan", source=str(tmp_path / "clips"), kind="clips", frames=4)
 
-    replayed = Generator(Continuing(), (), 1, SIDE, 3, torch.device("cpu"), run, frames=4)
+    facts: dict[str, Any] = {"classes": (), "z_dim": 1, "resolution": SIDE, "channels": 3, "frames": 4}
+    replayed = Generator(Continuing(), torch.device("cpu"), folder=run, **facts)
     monkeypatch.setattr(translated, "load", lambda path, device: replayed)
     found = evaluate(run, device="cpu")
     scores = by_metric(found)

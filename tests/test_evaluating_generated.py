@@ -93,7 +93,8 @@ def a_run(folder: Path, images: Path, **data: Any) -> tuple[Path, Dataset]:
 
 
 def generator(images: np.ndarray, classes: tuple[str, ...] = ()) -> Generator:
-    return Generator(Replaying(images), classes, 4, SIDE, 3, torch.device("cpu"), Path())
+    facts: dict[str, Any] = {"classes": classes, "z_dim": 4, "resolution": SIDE, "channels": 3, "folder": Path()}
+    return Generator(Replaying(images), torch.device("cpu"), **facts)
 
 
 def evaluate(*where: Path, **asked: Any) -> Report:

@@ -12,8 +12,8 @@ from PIL import Image
 
 from gannet.errors import UserError
 from gannet.files import write_with
-from gannet.generation.load import Generator
 from gannet.generation.sample import Sample, file_name
+from gannet.generation.sampler import Sampler
 from gannet.images import class_columns, grid, over_checkerboard, png, to_pil
 
 Format = Literal["webp", "gif", "mp4"]
@@ -21,7 +21,7 @@ FORMATS: tuple[Format, ...] = ("webp", "gif", "mp4")
 FPS = 12.0
 
 
-def chosen_format(G: Generator, asked: Format | None, fps: float | None, out: Path) -> tuple[Format, float]:
+def chosen_format(G: Sampler, asked: Format | None, fps: float | None, out: Path) -> tuple[Format, float]:
     """The format that was asked for, or that the name `out` has, else WebP; and frames a second.
 
     Raises `UserError` where G makes no clips, for rates out of range, and where PyAV is missing.
@@ -37,7 +37,7 @@ def chosen_format(G: Generator, asked: Format | None, fps: float | None, out: Pa
     return format, fps or FPS
 
 
-def write_clips(G: Generator, chosen: Sequence[Sample], seed: int, out: Path, format: Format, fps: float) -> list[Path]:
+def write_clips(G: Sampler, chosen: Sequence[Sample], seed: int, out: Path, format: Format, fps: float) -> list[Path]:
     """For each sample an animation and, as a PNG, its frames in a row, named by seed, number and class."""
     files = []
     for sample in chosen:
@@ -51,7 +51,7 @@ def write_clips(G: Generator, chosen: Sequence[Sample], seed: int, out: Path, fo
     return files
 
 
-def write_moving_grid(G: Generator, chosen: Sequence[Sample], out: Path, format: Format, fps: float) -> list[Path]:
+def write_moving_grid(G: Sampler, chosen: Sequence[Sample], out: Path, format: Format, fps: float) -> list[Path]:
     """All samples in one animation beside `out`; a column for each class where that comes out even."""
     images = np.stack([sample.image for sample in chosen])
     each = images.reshape(len(images), G.frames, G.channels, *images.shape[2:])

@@ -15,18 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from gannet.config import CONVERTER, Data
-from gannet.errors import UserError, nearest
+from gannet.errors import UserError
+from gannet.generation.sampler import Sampler, check_shares, hot, no_sampler
 from gannet.generation.translate import ImageToImage
-from gannet.generation.truncation import standing_statistics, truncated_normal
-from gannet.images import to_uint8
+from gannet.generation.truncation import standing_statistics
 from gannet.networks import DISCRIMINATORS, GENERATORS, TRANSLATORS
 from gannet.networks.folder import generator_folder, load_network
 from gannet.networks.translator import Translator
-from gannet.noise import Stream, normal
+from gannet.noise import Stream
 
 STANDING_BATCH = 64
-BALANCED = 1.5  # times as many images in the largest class as in the smallest
-GOLDEN = (5**0.5 - 1) / 2
 BACK = "generator_F"  # the folder of CycleGAN's F, from b to a
 
 Side = Literal["a", "b"]
@@ -49,56 +47,17 @@ class Discriminator:
 
 
 @dataclass(frozen=True)
-class Generator:
+class Generator(Sampler):
     """A trained G in eval mode and float32."""
 
     network: nn.Module
-    classes: tuple[str, ...]
-    z_dim: int
-    resolution: int
-    channels: int
     device: torch.device
-    folder: Path
-    shares: tuple[float, ...] = ()
-    """How often each class was in the training data; empty where that is not known."""
-    truncation: float | None = None
-    frames: int = 1
-    """Images that make one sample: above 1 of clips."""
     given: Tensor | None = None
     """First frames `[M, given * C, R, R]` in [-1, 1] to go on from, of a G that is given some."""
 
     @property
     def has_w(self) -> bool:
-        """Whether z first becomes w, whose average is known (StyleGAN2)."""
         return hasattr(self.network, "w_avg")
-
-    def sample(
-        self,
-        num: int,
-        seed: int = 0,
-        labels: Sequence[int | str] | int | str | None = None,
-        start: int = 0,
-        batch: int = 64,
-        truncation: float | None = None,
-    ) -> Tensor:
-        """Images number `start` to `start + num` of a seed: float32 `[num, C, R, R]` in [-1, 1].
-
-        Of clips it is `[num, frames, C, R, R]`.
-
-        Image i of a seed is the same whatever `num`, `batch` and the device. `labels` is one class
-        (name or number) for all, or one for each; without it they are those of `label_numbers`. Four
-        channels are RGB premultiplied with alpha. `truncation` is that of `truncated`.
-        """
-        if truncation is not None:
-            return self.truncated(truncation).sample(num, seed, labels, start, batch)
-        c = self.one_hot(self.label_numbers(num, labels, start))
-        parts = []
-        for first in range(0, num, batch):
-            size = min(batch, num - first)
-            parts.append(self.images(self.z(seed, start + first, size), c[first : first + size], start + first))
-        shape = (self.frames, self.channels) if self.frames > 1 else (self.channels,)
-        made = torch.cat(parts) if parts else torch.empty(0)
-        return made.reshape(num, *shape, self.resolution, self.resolution)
 
     def truncated(self, truncation: float) -> "Generator":
         """A copy whose images are more like each other, and mostly better.
@@ -108,13 +67,10 @@ class Generator:
         section 3.1, but for how: see `truncated_normal`); batch norm then gets the mean statistics of 100
         batches of such z, always the same. Raises `UserError` for other numbers.
         """
-        low, high = (-1.0, 2.0) if self.has_w else (0.0, float("inf"))
-        if not low <= truncation <= high or (truncation == 0 and not self.has_w):
-            range_ = "from -1 to 2, as this G has a w" if self.has_w else "above 0"
-            raise UserError(f"--truncation is {truncation:g}, and must be {range_}")
+        G = replace(self, truncation=self.bounded(truncation))
         if self.has_w:
-            return replace(self, truncation=truncation)
-        G = replace(self, network=copy.deepcopy(self.network), truncation=truncation)
+            return G
+        G = replace(G, network=copy.deepcopy(self.network))
         starts = count(step=STANDING_BATCH)
 
         def batch() -> tuple[Tensor, ...]:
@@ -147,45 +103,14 @@ class Generator:
             raise UserError("this generator goes on from first frames: name a folder of videos with --given")
         return (self.given[torch.arange(start, start + num) % len(self.given)].to(self.device),)
 
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(parts)) if parts else torch.empty(0)
+
     def z(self, seed: int, start: int, num: int, stream: Stream = Stream.SAMPLE) -> Tensor:
-        """z number `start` to `start + num` of a seed, `[num, z_dim]`."""
-        z = normal(seed, stream, start, num, self.z_dim)
-        if self.truncation is not None and not self.has_w:
-            z = truncated_normal(z, self.truncation)
-        return torch.from_numpy(z).to(self.device)
-
-    def label_numbers(self, num: int, labels: Sequence[int | str] | int | str | None, start: int = 0) -> np.ndarray:
-        """Class numbers, int64 `[num]`: those of images `start` to `start + num`.
-
-        Without `labels` each class comes as often as in the training data, or in turn where they are
-        about equally frequent (within half). Raises `UserError` for classes that there are not.
-        """
-        if labels is None:
-            balanced = not self.shares or max(self.shares) <= BALANCED * min(self.shares)
-            return in_turn(start, num, len(self.classes)) if balanced else by_share(start, num, self.shares)
-        each = [labels] * num if isinstance(labels, int | str) else list(labels)
-        if len(each) != num:
-            raise UserError(f"{len(each)} labels were given for {num} images")
-        return np.array([self.label_number(label) for label in each], dtype=np.int64)
-
-    def label_number(self, label: int | str) -> int:
-        if not self.classes:
-            raise UserError("this generator was trained without labels: leave --label out")
-        if str(label) in self.classes:
-            return self.classes.index(str(label))
-        if str(label).isdecimal() and int(label) < len(self.classes):
-            return int(label)
-        raise UserError(f"there is no class '{label}'{nearest(str(label), self.classes)}")
+        return torch.from_numpy(self.noise(seed, start, num, stream)).to(self.device)
 
     def one_hot(self, numbers: np.ndarray) -> Tensor:
-        """Class numbers `[N]` to c `[N, num_classes]`."""
-        c = numbers[:, None] == np.arange(len(self.classes))
-        return torch.from_numpy(c.astype(np.float32)).to(self.device)
-
-    @staticmethod
-    def to_uint8(images: Tensor) -> np.ndarray:
-        """Images in [-1, 1] to uint8 `[N, C, R, R]` on the CPU."""
-        return to_uint8(images)
+        return torch.from_numpy(hot(numbers, len(self.classes))).to(self.device)
 
     def discriminator(self) -> Discriminator:
         """The D beside this generator. Raises `UserError` when the run has none."""
@@ -196,30 +121,14 @@ class Generator:
         return Discriminator(network.to(self.device), bool(config.get("logit_is_probability")))
 
 
-def in_turn(start: int, num: int, num_classes: int) -> np.ndarray:
-    """Class i modulo the classes for image i: int64 `[num]`."""
-    return (start + np.arange(num)) % max(num_classes, 1)
-
-
-def by_share(start: int, num: int, shares: Sequence[float]) -> np.ndarray:
-    """Classes that come about as often as their shares say in every stretch of images: int64 `[num]`.
-
-    Image i takes the class at i times the golden ratio, modulo 1, which is spread evenly.
-    """
-    place = (start + np.arange(num) + 0.5) * GOLDEN % 1
-    return np.searchsorted(np.cumsum(shares)[:-1] / np.sum(shares), place, side="right")
-
-
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Generator:
-    """The generator of a run folder, or of a generator folder. Runs no code from it.
+    """The generator of a run folder, of a generator folder, or of a file of `gannet export --to safetensors`.
 
-    Raises `UserError` where there is none, it cannot be read, or it makes images of images.
+    Runs no code from it. Raises `UserError` where there is none, it cannot be read, or it makes images of images.
     """
     G = load_any(path, device)
     if isinstance(G, ImageToImage):
-        raise UserError(
-            f"{path} makes images of images, not of noise: gannet translate {quote(str(path))} FOLDER --out DIR"
-        )
+        raise no_sampler(path)
     return G
 
 
@@ -255,11 +164,19 @@ def load_any(
 def generator_of(network: nn.Module, config: Mapping[str, Any], device: torch.device, folder: Path) -> Generator:
     """A network in eval mode and what its config.json says. Raises `UserError` where that cannot be."""
     classes, shares = tuple(config["classes"]), tuple(config.get("class_shares", ()))
-    if shares and (len(shares) != len(classes) or not all(0 < share <= 1 for share in shares)):
-        raise UserError(f"the class_shares in {folder / 'config.json'} are not one number a class, above 0 to 1")
+    check_shares(shares, classes, folder)
     frames = config.get("frames", 1)
-    facts = config["resolution"], config["channels"] // frames, device, folder, shares
-    return Generator(network, classes, cast(int, network.z_dim), *facts, frames=frames)
+    return Generator(
+        network,
+        device,
+        classes=classes,
+        z_dim=cast(int, network.z_dim),
+        resolution=config["resolution"],
+        channels=config["channels"] // frames,
+        folder=folder,
+        shares=shares,
+        frames=frames,
+    )
 
 
 def data_of(config: Mapping[str, Any], folder: Path) -> Data:

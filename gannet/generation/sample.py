@@ -10,7 +10,7 @@ from PIL import Image
 
 from gannet.errors import UserError
 from gannet.files import write_with
-from gannet.generation.load import Generator, in_turn
+from gannet.generation.sampler import Sampler, check_num, in_turn
 from gannet.images import class_columns, grid, png, side_by_side, to_pil
 
 BATCH = 64
@@ -38,9 +38,9 @@ class Drawn:
 
 
 def samples(
-    G: Generator, seed: int, label: int | None, min_realness: float | None, equally: bool
+    G: Sampler, seed: int, label: int | None, min_realness: float | None, equally: bool, batch: int
 ) -> Iterator[tuple[list[Sample], np.ndarray]]:
-    """Batch after batch, without end: those of the batch that were kept, and the ratings of all `[64]` if asked for.
+    """Batch after batch, without end: those of the batch that were kept, and the ratings of all `[batch]` if asked for.
 
     `equally` goes through the classes in turn, however often each was in the data.
     """
@@ -49,18 +49,18 @@ def samples(
         raise UserError(
             "this run's D gives no probabilities, so there is no realness to ask for: leave --min-realness out"
         )
-    for first in count(step=BATCH):
-        labels = in_turn(first, BATCH, len(G.classes)) if equally else G.label_numbers(BATCH, label, first)
+    for first in count(step=batch):
+        labels = in_turn(first, batch, len(G.classes)) if equally else G.label_numbers(batch, label, first)
         c = G.one_hot(labels)
-        x = G.images(G.z(seed, first, BATCH), c, first)
-        ratings = D.realness(x, c).cpu().numpy() if D else np.ones(BATCH)
+        x = G.images(G.z(seed, first, batch), c, first)
+        ratings = D.realness(x, c).cpu().numpy() if D else np.ones(batch)
         images = G.to_uint8(x)
         kept = np.flatnonzero(ratings >= (min_realness or 0.0))
         yield [Sample(first + int(i), int(labels[i]), images[i]) for i in kept], ratings
 
 
 def draw(
-    G: Generator,
+    G: Sampler,
     num: int,
     seed: int = 0,
     label: int | str | None = None,
@@ -71,9 +71,9 @@ def draw(
 ) -> tuple[list[Sample], int]:
     """`num` samples (of each class with `per_class`), and how many were drawn to have them.
 
-    With `equally` they go through the classes in turn, else as `Generator.label_numbers`.
+    With `equally` they go through the classes in turn, else as `Sampler.label_numbers`.
 
-    Raises `UserError` where so few are kept that it would not end.
+    Raises `UserError` where so few are kept that it would not end, and for more than a million.
     """
     number = None if label is None else G.label_number(label)
     wanted = dict.fromkeys(range(len(G.classes)), num) if per_class else {-1: num}
@@ -82,7 +82,9 @@ def draw(
     if per_class and not G.classes:
         raise UserError("this generator was trained without labels: leave --per-class out")
     total, chosen, ratings = sum(wanted.values()), [], np.empty(0)
-    for kept, rated in samples(G, seed, number, min_realness, number is None and (equally or per_class)):
+    check_num(total, 1, "--per-class times the classes" if per_class else "--num")
+    batch = BATCH if min_realness is not None else min(BATCH, total)
+    for kept, rated in samples(G, seed, number, min_realness, number is None and (equally or per_class), batch):
         ratings = np.concatenate([ratings, rated])
         num_drawn = len(ratings)
         for sample in kept:
@@ -104,7 +106,7 @@ def draw(
     raise AssertionError("samples never end")
 
 
-def write_files(G: Generator, chosen: list[Sample], seed: int, out: Path) -> list[Path]:
+def write_files(G: Sampler, chosen: list[Sample], seed: int, out: Path) -> list[Path]:
     """One PNG for each sample, named by seed, number and class."""
     files = []
     for sample in chosen:
@@ -115,7 +117,7 @@ def write_files(G: Generator, chosen: list[Sample], seed: int, out: Path) -> lis
     return files
 
 
-def write_grid(G: Generator, chosen: list[Sample], out: Path, beside_real: bool = False) -> list[Path]:
+def write_grid(G: Sampler, chosen: list[Sample], out: Path, beside_real: bool = False) -> list[Path]:
     """All samples in one PNG; a column for each class where that comes out even. Of clips the frames are in a row.
 
     With `beside_real` the run's grid of reals stands at the left. Raises `UserError` where there is none.
@@ -134,7 +136,7 @@ def write_grid(G: Generator, chosen: list[Sample], out: Path, beside_real: bool 
     return [out]
 
 
-def file_name(G: Generator, sample: Sample, seed: int) -> str:
+def file_name(G: Sampler, sample: Sample, seed: int) -> str:
     """Seed, number and class, without an extension."""
     name = f"_{safe(G.classes[sample.label])}" if G.classes else ""
     return f"seed{seed}_{sample.number:06d}{name}"

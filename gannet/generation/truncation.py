@@ -1,26 +1,12 @@
-"""Better images for less variety: z that stays near 0 (Brock, Donahue and Simonyan 2019, section 3.1)."""
+"""The statistics of batch norm that go with z near 0 (Brock, Donahue and Simonyan 2019, appendix)."""
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.special import ndtr, ndtri
 
 PASSES = 100  # of the paper's appendix
-
-
-def truncated_normal(z: np.ndarray, bound: float) -> np.ndarray:
-    """z `[N, dim]` from N(0, 1), mapped to that distribution between -bound and bound: float32.
-
-    The paper draws a value anew until it lies within. Here each goes where its quantile is: image i of
-    a seed stays image i, changes gently with the bound, and hangs on no other.
-    """
-    outside = ndtr(torch.tensor(-bound, dtype=torch.float64))
-    below = ndtr(-torch.from_numpy(np.abs(z)).double())  # of the lower half, where nothing is rounded to 1
-    size = -ndtri(outside + below * (1 - 2 * outside))
-    return np.copysign(size.clamp(0, bound).numpy(), z).astype(np.float32)
 
 
 @torch.no_grad()

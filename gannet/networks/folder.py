@@ -1,7 +1,10 @@
-"""A network as a folder that describes itself: config.json and model.safetensors, no pickle."""
+"""A network that describes itself, without pickle: a folder of config.json and model.safetensors, or one file."""
 
 import json
+import os
+import time
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -9,47 +12,97 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from gannet import __version__
 from gannet.errors import UserError
-from gannet.files import write_text, write_with
+from gannet.files import atomic, write_with
 from gannet.parts import Table, facts_for
+
+KEY = "gannet"  # of the config in the header of one file
+PAUSE = 0.2  # seconds that a run needs at most from the one file of a folder to the other
 
 
 def save_network(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
     """Writes the weights and buffers of `network`, and what is needed to build it again.
 
     `config` holds `name` (its row in the table), `resolution`, `channels`, `classes`, `settings`, of clips `frames`
-    (and the channels of all of them), and whatever else readers may want.
+    (and the channels of all of them), and whatever else readers may want. The SHA-256 of the weights goes with it.
     """
-    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    write_with(folder / "model.safetensors", lambda file: file.write(save(state)))
-    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    data = save(state_of(network))
+    text = json.dumps({**config, "sha256": sha256(data).hexdigest()}, indent=2) + "\n"
+    with atomic(folder / "model.safetensors") as weights, atomic(folder / "config.json") as about:
+        weights.write(data)
+        weights.flush()
+        os.fsync(weights.fileno())  # here, so that both get their names at nearly the same time
+        about.write(text.encode())
+
+
+def save_file(path: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
+    """Writes what `save_network` does as one file, `config` in its header."""
+    state = state_of(network)
+    text = json.dumps({**config, "sha256": sha256(save(state)).hexdigest()})
+    write_with(path, lambda file: file.write(save(state, {KEY: text})))
+
+
+def state_of(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
 
 
 def generator_folder(path: Path) -> Path:
-    """The folder of G's weights, in a run folder or as it is. Raises `UserError` where there is none."""
+    """The folder of G's weights, in a run folder or as it is, or their file. Raises `UserError` where there is none."""
     if not path.exists():
         raise UserError(f"there is no run and no generator at {path}: gannet train makes one")
-    if (path / "config.json").exists():
+    if path.is_file() and path.suffix != ".safetensors":
+        only = ": gannet sample and gannet.load take ONNX files" if path.suffix == ".onnx" else ""
+        raise UserError(f"{path} is a file, where the folder of a run or of a generator is needed{only}")
+    if path.is_file() or (path / "config.json").exists():
         return path
     if not (path / "generator").exists():
         raise UserError(f"{path} holds no generator yet: it is written at the run's first checkpoint and at its end")
     return path / "generator"
 
 
-def read_network(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The config of a network, and its weights and buffers by name. Raises `UserError` where files are missing."""
+def read_network(place: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config of a network, and its weights and buffers by name, of a folder or of one file.
+
+    Raises `UserError` where files are missing, cannot be read, or the weights are others than were written. Folders
+    that older versions wrote know no checksum.
+    """
+    config, weights, checksum = read_parts(place)
+    if config.get("sha256", checksum) != checksum:
+        time.sleep(PAUSE)  # a run may be writing both
+        config, weights, checksum = read_parts(place)
+    if config.get("sha256", checksum) != checksum:
+        raise UserError(
+            f"the weights in {place} are damaged, or not those that config.json was written with (their SHA-256"
+            " differs): copy both files again, or let gannet resume write them"
+        )
+    return config, weights
+
+
+def read_parts(place: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
+    """The config, the weights by name, and their SHA-256. Raises `UserError` as `read_network`."""
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-        weights = load((folder / "model.safetensors").read_bytes())
+        if place.is_file():
+            data = place.read_bytes()
+            weights = load(data)
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+            config = json.loads(header.get("__metadata__", {}).get(KEY, "null"))
+            data = save(weights)
+        else:
+            config = json.loads((place / "config.json").read_text("utf-8"))
+            data = (place / "model.safetensors").read_bytes()
+            weights = load(data)
     except FileNotFoundError as error:
         raise UserError(
-            f"{folder} holds no {Path(error.filename).name}: is it the folder of a trained network?"
+            f"{place} holds no {Path(error.filename).name}: is it the folder of a trained network?"
         ) from error
     except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"{folder} cannot be read: {error}") from error
+        raise UserError(f"{place} cannot be read: {error}") from error
     if not isinstance(config, dict):
-        raise UserError(f"the weights and config.json in {folder} do not fit: it is no table")
-    return config, weights
+        if place.is_file():
+            raise UserError(f"{place} does not say what network it holds, as gannet export --to safetensors does")
+        raise UserError(f"the weights and config.json in {place} do not fit: it is no table")
+    return config, weights, sha256(data).hexdigest()
 
 
 def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]:
@@ -68,5 +121,8 @@ def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]
         network = build(*facts, **facts_for(build, frames=config.get("frames", 1)), **config["settings"])
         network.load_state_dict(weights)
     except (KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"the weights and config.json in {folder} do not fit: {str(error).splitlines()[0]}") from error
+        version = config.get("gannet", __version__)
+        other = "" if version == __version__ else f" (Gannet {version} wrote them, and this is {__version__})"
+        reason = f"{str(error).splitlines()[0]}{other}"
+        raise UserError(f"the weights and config.json in {folder} do not fit: {reason}") from error
     return network.eval().requires_grad_(False), config

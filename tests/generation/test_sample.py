@@ -236,7 +236,8 @@ def test_code_in_a_config_is_never_run(run: Made, tmp_path: Path, monkeypatch: p
     with pytest.raises(UserError, match="evil:Generator"):
         load(folder)
     with pytest.raises(UserError, match="evil:Generator"):
-        Generator(torch.nn.Identity(), (), 5, 16, 3, torch.device("cpu"), folder / "generator").discriminator()
+        facts: dict[str, Any] = {"classes": (), "z_dim": 5, "resolution": 16, "channels": 3}
+        Generator(torch.nn.Identity(), torch.device("cpu"), folder=folder / "generator", **facts).discriminator()
     assert "evil" not in sys.modules
 
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from gannet import api
 from gannet.errors import UserError
 from gannet.generation.load import load
-from gannet.generation.truncation import standing_statistics, truncated_normal
+from gannet.generation.truncation import standing_statistics
 from gannet.networks import GENERATORS
 from gannet.networks.folder import save_network
-from gannet.noise import Stream, normal
+from gannet.noise import Stream, normal, truncated_normal
 
 SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"z_dim": 8, "hidden": (8, 6)},

@@ -135,7 +135,8 @@ def test_only_the_newest_checkpoints_are_kept(pictures: Pictures, tmp_path: Path
 def test_an_averaged_run_samples_from_the_average(pictures: Pictures, tmp_path: Path) -> None:
     made = train(pictures(), tmp_path / "run", {**TINY, "ema.half_life_kimg": 0.05}).path
     state = newest_checkpoint(made)
-    saved = api.load(made).network.state_dict()
+    G: Any = api.load(made)
+    saved = G.network.state_dict()
     assert all(torch.equal(value, saved[name]) for name, value in state["ema"]["G"].items())
     assert not torch.equal(saved["blocks.0.weight"], state["networks"]["G"]["blocks.0.weight"])
     assert json.loads((made / "generator/config.json").read_text())["ema_half_life_kimg"] == 0.05

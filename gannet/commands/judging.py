@@ -1,0 +1,100 @@
+"""The commands that say how good runs are."""
+
+import json
+import sys
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from gannet.commands.options import parse
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """How good a trained network or a folder of images is: FID, KID, precision, recall, and whether it copies.
+
+    Without DATA a run is measured against the images that it was trained on. Networks that translate, enlarge or make
+    clips are measured on what their run held out, beside what they have to beat.
+    """
+
+    run: Annotated[str, Positional, arg(metavar="RUN|FOLDER")]
+    """A run, or a folder, zip or named set of images."""
+    against: Annotated[str | None, Positional, arg(metavar="[DATA]")] = None
+    """Other images to measure against."""
+    num: int | None = None
+    """Generated images: as many as real ones without it, 2,048 to 10,000; of a folder, all. Of other networks: only
+    so many of the images, pairs or clips held out, spread over all."""
+    extractor: str | None = None
+    """What looks at images: inception (that of FID), dinov2, efficientnet-lite0 (without a network), FILE.onnx, or
+    module:callable."""
+    metrics: tuple[str, ...] = ()
+    """Of frechet (FID), kid, precision, recall, density, coverage, is (with inception), ppl; all but ppl without it."""
+    reals: Literal["trained-on", "held-out"] | None = None
+    """Which images of the run to measure against, where no DATA is named."""
+    force: bool = False
+    """Print FID of fewer than 2,048 images, too."""
+    seed: int = 0
+    """Of the generated images."""
+    truncation: float | None = None
+    """As of gannet sample."""
+    useful: bool = False
+    """Train classifiers on real images, on generated ones and on both, and test them on those held out."""
+    out: Path | None = None
+    """Folder for report.md, report.json, and pairs.png, which shows the samples nearest to training images."""
+    resolution: int | None = None
+    """Width and height to which all images are brought where their sizes differ."""
+    data: str | None = None
+    """Where the run's images are now, if they moved."""
+    device: str = "auto"
+    """cpu, cuda, mps or auto."""
+    json: bool = False
+    """Print JSON."""
+    allow_code: bool = False
+    """Import an extractor that is named as module:callable."""
+
+
+def evaluate(argv: list[str]) -> None:
+    from rich.console import Console
+
+    from gannet.evaluating import evaluate
+
+    options = {**vars(parse(Evaluate, argv, "evaluate"))}
+    as_json = options.pop("json")
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        found = evaluate(**options)
+    if not found.scores:  # another rank tells them
+        return
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2))
+    else:
+        Console().print(found)
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Runs side by side: curves, grids of the same noise, what their metrics say over seeds, a paired test.
+
+    Runs that differ in nothing but the seed are one group; a folder counts as the runs in it.
+    """
+
+    runs: Annotated[tuple[Path, ...], Positional, arg(metavar="RUN...")] = ()
+    out: Path = Path("compare")
+    """Folder for curves.png, grids.png and report.md."""
+    quality: float | None = None
+    """The value of the metric to which time is taken; without it the worst of the groups' best means."""
+    json: bool = False
+    """Print JSON."""
+
+
+def compare(argv: list[str]) -> None:
+    from gannet.errors import UserError
+    from gannet.experiments.compare import compare
+
+    options = parse(Compare, argv, "compare")
+    if not options.runs:
+        raise UserError("name the runs, or a folder of them, as in gannet compare runs/one runs/other")
+    found = compare(*options.runs, out=options.out, quality=options.quality)
+    print(json.dumps(found.to_dict(), indent=2) if options.json else found)
