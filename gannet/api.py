@@ -63,6 +63,7 @@ def train(
             new = {
                 "cache": own.get("data.cache", ""),
                 "group_by": own.get("data.group_by"),
+                "other": own.get("data.other"),
                 "device": short.get("device"),
             }
             return resume(path, data=_text(data), track=track, allow_code=allow_code, **new)

@@ -175,6 +175,7 @@ def resume(
     kimg: float | None = None,
     epochs: float | None = None,
     data: str | None = None,
+    other: str | None = None,
     group_by: str | None = None,
     device: str | None = None,
     cache: str = "",
@@ -184,14 +185,14 @@ def resume(
     """Goes on with a run from its newest checkpoint, to the end that it was started for, or to another.
 
     `kimg` or `epochs` is a new end, counted from the start of the run. `data` says where the images
-    are now, if they moved (`group_by` likewise), `device` where to compute now, `cache` where decoded images lie. On
-    another device, torch or number of ranks it goes on, and says that it is not bit for bit.
+    are now, if they moved (`other` and `group_by` likewise), `device` where to compute now, `cache` where decoded
+    images lie. On another device, torch or number of ranks it goes on, and says that it is not bit for bit.
     Raises `UserError` where the run or its data cannot be found, or the data is another.
     """
     with launched() as ranks:
         if not ranks.first:
             return follow(ranks, allow_code)
-        new = {"source": data, "group_by": group_by, "cache": cache or None}
+        new = {"source": data, "other": other, "group_by": group_by, "cache": cache or None}
         if not holds_run(Path(run)):
             raise UserError(f"there is no run at {run}: gannet train makes one")
         with alone_in(Path(run)):

@@ -48,6 +48,8 @@ class Evaluate:
     """Width and height to which all images are brought where their sizes differ."""
     data: str | None = None
     """Where the run's images are now, if they moved."""
+    other: str | None = None
+    """Where the second folder of two is now."""
     device: str = "auto"
     """cpu, cuda, mps or auto."""
     json: bool = False

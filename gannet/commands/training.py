@@ -26,6 +26,7 @@ def train(argv: list[str]) -> int:
         if sessions.holds_run(options.run) and not options.dry_run:
             device = value_of(spelled_out(argv), "--train.device")
             new = {"cache": first.data.cache, "group_by": first.data.group_by or None, "device": device}
+            new["other"] = first.data.other or None
             more = {"track": options.track, "allow_code": options.allow_code}
             return status(sessions.resume(options.run, data=options.source, **new, **more))
     with launched() as ranks:
@@ -89,6 +90,8 @@ class Resume:
     """A new end, in passes over the data from the start of the run."""
     data: str | None = None
     """Where the images are now, if they moved."""
+    other: str | None = None
+    """Where the second folder of two is now."""
     group_by: str | None = None
     """Where the groups of --data.group-by are written now."""
     device: str | None = None

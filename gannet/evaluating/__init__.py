@@ -40,6 +40,7 @@ def evaluate(
     out: str | os.PathLike[str] | None = None,
     resolution: int | None = None,
     data: str | os.PathLike[str] | None = None,
+    other: str | os.PathLike[str] | None = None,
     device: str = "auto",
     allow_code: bool = False,
 ) -> Report | Evaluation:
@@ -49,12 +50,12 @@ def evaluate(
     (`reals` "held-out": against those that it held out), by `num` of its images, and tested for copying where it
     has held images out. Runs of pairs, of unpaired sets, of enlarging and of clips are measured on what they hold
     out, by all of it or by `num` items, and give an `Evaluation`. `metrics` are those of `gannet evaluate --metrics`,
-    `data` says where a run's images are now, and the folder `out` gets the report. Of several ranks the first alone
-    has scores. Raises `UserError` for what the caller can mend: nothing to measure, images of different sizes, too
+    `data` says where a run's images are now, `other` where those of its second folder are, and the folder `out`
+    gets the report. Of several ranks the first alone has scores. Raises `UserError` for what the caller can mend: nothing to measure, images of different sizes, too
     few of them, or a damaged one.
     """
     path, folder = Path(run), None if out is None else Path(out)
-    given, moved = (None if place is None else os.fspath(place) for place in (against, data))
+    given, moved, second = (None if place is None else os.fspath(place) for place in (against, data, other))
     if num is not None and num < 2:
         raise UserError(f"--num is {num}, and must be at least 2")
     if resolution is not None and resolution < 1:
@@ -63,7 +64,7 @@ def evaluate(
         raise UserError(f"{shown(folder)} is a file: name a folder with --out")
     if given:
         refuse({"--data": moved}, "the real images are those in DATA")
-    recipe, facts = run_of(path, given, moved)
+    recipe, facts = run_of(path, given, moved, second)
     if not (recipe or given):
         raise nothing_against(path)
     if folder and recipe and recipe.data.private and folder.resolve().is_relative_to(path.resolve()):
@@ -109,7 +110,7 @@ def evaluate(
         return report
 
 
-def run_of(path: Path, given: str | None, moved: str | None) -> tuple[Recipe | None, dict[str, Any]]:
+def run_of(path: Path, given: str | None, moved: str | None, other: str | None) -> tuple[Recipe | None, dict[str, Any]]:
     """The recipe and facts of the run at `path`, or of that in which the folder of a generator lies; None for others.
 
     Raises `UserError` where a private run is not told where its images are.
@@ -117,8 +118,8 @@ def run_of(path: Path, given: str | None, moved: str | None) -> tuple[Recipe | N
     holds_generator = (path / "generator").exists() or (path / "config.json").exists()
     for folder in (path, path.parent) if holds_generator else (path,):
         if holds_run(folder):
-            return recorded(folder, {"source": given or moved})
-    refuse({"--data": moved}, f"{path} is no run")
+            return recorded(folder, {"source": given or moved, "other": other})
+    refuse({"--data": moved, "--other": other}, f"{path} is no run")
     return None, {}
 
 

@@ -196,24 +196,29 @@ def unpaired(held: HeldOut) -> Evaluation:
 
 
 def clips(held: HeldOut) -> Evaluation:
-    """G's clips, beside clips that were trained on, against those held out; a G that goes on does so from these."""
+    """G's clips, beside clips that were trained on, against those held out.
+
+    A G that goes on from first frames does so from those of the clips held out, and what it was given counts nowhere.
+    """
     G, unseen = load(held.path, held.device), held.images(held.dataset)
     num = min(len(unseen), len(held.dataset.images))
     unseen, seen = spread(unseen, num), spread(held.dataset.images, num)
+    num_given = 0
     if depth := getattr(G.network, "given_channels", 0):
-        G = replace(G, given=to_float(torch.from_numpy(np.array(unseen[:, :depth]))))
+        G, num_given = replace(G, given=to_float(torch.from_numpy(np.array(unseen[:, :depth])))), depth // G.channels
     spaces = made, known, target = [Clips(held.extract) for _ in range(3)]
     for part in held.parts(num, max(1, BATCH // held.num_frames)):
         new = np.array(unseen[part])
         fake = G.to_uint8(G.sample(len(new), SEED, start=part.start))
         for space, some in zip(spaces, (fake, np.array(seen[part]), new), strict=True):
-            space.add(some.reshape(len(new), held.num_frames, -1, *new.shape[2:]))
-    how = {"clips": num, "frames": held.num_frames, "seed": SEED, **held.extract.protocol}
+            space.add(some.reshape(len(new), held.num_frames, -1, *new.shape[2:])[:, num_given:])
+    num_frames = held.num_frames - num_given
+    how = {"clips": num, "frames": num_frames, "given frames": num_given, "seed": SEED, **held.extract.protocol}
     distances = frame_distance(made, target), frame_distance(known, target)
     scores = [Comparison("frame distance", *distances, "lower", how)]
-    if held.num_frames > 1:
+    if num_frames > 1:
         distances = motion_distance(made, target), motion_distance(known, target)
-        seen_as = {"red, green, blue": "grey frames " + ", ".join(f"t + {step}" for step in steps_of(held.num_frames))}
+        seen_as = {"red, green, blue": "grey frames " + ", ".join(f"t + {step}" for step in steps_of(num_frames))}
         scores.append(Comparison("motion distance", *distances, "lower", how | seen_as))
     return Evaluation(held.path, "generated", "real, trained on", tuple(scores))
 

@@ -308,6 +308,20 @@ def test_the_command_of_a_private_run_goes_on_by_itself(pictures: Pictures, tmp_
     assert (tmp_path / "own" / "images").is_dir() and not (tmp_path / "cache").exists()
 
 
+@pytest.mark.parametrize("game", ["pix2pix", "cyclegan"])
+def test_a_private_run_of_two_folders_goes_on_where_both_are_named(
+    pictures: Pictures, tmp_path: Path, game: str
+) -> None:
+    one, other = pictures(), tmp_path / "other"
+    shutil.copytree(one, other)
+    settings = {**TINY, **GIVEN[game], "data.other": str(other), "data.private": True, "data.held_out": 0.3}
+    with stopped(2):
+        api.train(one, recipe="dcgan-shapes", run=tmp_path / "run", settings=settings)
+    with pytest.raises(UserError):
+        api.resume(tmp_path / "run", data=str(one))
+    assert api.resume(tmp_path / "run", data=str(one), other=str(other)).finished
+
+
 def test_going_on_needs_the_name_of_the_run(pictures: Pictures) -> None:
     with pytest.raises(UserError, match="name it with run="):
         api.train(pictures(), if_exists="resume")
