@@ -51,8 +51,8 @@ def evaluate(
     has held images out. Runs of pairs, of unpaired sets, of enlarging and of clips are measured on what they hold
     out, by all of it or by `num` items, and give an `Evaluation`. `metrics` are those of `gannet evaluate --metrics`,
     `data` says where a run's images are now, `other` where those of its second folder are, and the folder `out`
-    gets the report. Of several ranks the first alone has scores. Raises `UserError` for what the caller can mend: nothing to measure, images of different sizes, too
-    few of them, or a damaged one.
+    gets the report. Of several ranks the first alone has scores. Raises `UserError` for what the caller can mend:
+    nothing to measure, images of different sizes, too few of them, or a damaged one.
     """
     path, folder = Path(run), None if out is None else Path(out)
     given, moved, second = (None if place is None else os.fspath(place) for place in (against, data, other))
