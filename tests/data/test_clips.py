@@ -20,6 +20,7 @@ from gannet.data.inspect import contact_sheet, inspect
 from gannet.data.scan import scan
 from gannet.data.sources import Folder
 from gannet.errors import UserError
+from gannet.generation.clips import animation
 
 
 @pytest.fixture
@@ -236,3 +237,19 @@ def test_video_files_are_read_through_av(
         archive.write(tmp_path / "d/a.MP4", "a.MP4")
     packed = decoded(replace(settings, source=str(tmp_path / "d.zip")))
     assert values(packed.images) == [[0, 20, 40], [50, 70, 90]]
+
+
+def test_what_is_written_as_mp4_is_read_again(tmp_path: Path, settings: Data) -> None:
+    """By PyAV itself, from a folder and from a zip; H.264 loses a few levels, and odd sides gain a row."""
+    frames = [Image.fromarray(np.full((17, 20), value, np.uint8)) for value in tens(11)]
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a.mp4").write_bytes(animation(frames, "mp4", 25))
+    (tmp_path / "d/bad.mp4").write_bytes(b"no video")
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.write(tmp_path / "d/a.mp4", "a.mp4")
+    folder = decoded(replace(settings, max_unreadable=0.5))
+    packed = decoded(replace(settings, source=str(tmp_path / "d.zip")))
+    assert [name for name, _ in folder.unreadable] == ["bad.mp4"]
+    for dataset in (folder, packed):
+        assert dataset.images.shape == (2, 3, 4, 4)
+        assert np.abs(dataset.images.mean((2, 3)) - [[0, 20, 40], [50, 70, 90]]).max() < 4
