@@ -20,6 +20,7 @@ COMMANDS = {  # by name: the module in gannet.commands that has it, and what it 
     "upscale": ("using", "enlarge images with a trained SRGAN"),
     "evaluate": ("judging", "how good a generator or a folder of images is: FID, KID, precision, does it copy"),
     "compare": ("judging", "runs side by side, over seeds: curves, grids, tables, a paired test"),
+    "diagnose": ("judging", "what is going wrong in a run or a log, since when, and the one change to make"),
     "sweep": ("training", "train with many settings, in a grid or a search, and say which was best"),
     "export": ("using", "a trained generator as one file: ONNX, for use without torch, or safetensors"),
     "scaffold": ("looking", "print a plain PyTorch training script to learn from"),

@@ -61,6 +61,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings = {"G.width": 4, "D.width": 4, "D.patch": 16, "train.batch": 8}
         settings |= {"train.precision": "float32", "data.resolution": 16, "data.held_out": 0.3}
         api.train(place / "images", recipe="pix2pix", run=place / TRAINED, kimg=0.008, settings=settings)
+        rows = [f"{i},{1 + 0.1 * (i % 3)},{2 - 0.1 * (i % 3)}" for i in range(100)]
+        (place / "log.csv").write_text("\n".join(["step,d_loss,g_loss", *rows]), "utf-8")
         (place / "mine.toml").write_text(api.recipes_text("small"), "utf-8")
         for to in ("onnx", "safetensors"):
             export(place / "run", to=to, out=place / f"model.{to}")
@@ -75,6 +77,8 @@ def in_place(command: str, place: Path) -> list[str]:
     words = [next((new for old, new in paths.items() if word.startswith(old)), word) for word in words]
     words = [str(place / word) if word in FILES else word for word in words]
     words = [str(place / "images") if word in DOWNLOADED else word for word in words]
+    if words[0] == "diagnose":
+        words[1] = str(place / "log.csv")
     if words[0] == "evaluate" and "--extractor" not in words:
         words += ["--extractor", "efficientnet-lite0"]
     if words[0] not in ("train", "sweep"):

@@ -100,3 +100,34 @@ def compare(argv: list[str]) -> None:
         raise UserError("name the runs, or a folder of them, as in gannet compare runs/one runs/other")
     found = compare(*options.runs, out=options.out, quality=options.quality)
     print(json.dumps(found.to_dict(), indent=2) if options.json else found)
+
+
+@dataclass(frozen=True)
+class Diagnose:
+    """What is going wrong in a run, since when, and the one change to make.
+
+    Other people's logs do as well: CSV or JSON lines with columns such as step, d_loss, g_loss, fid, and
+    TensorBoard's event files.
+    """
+
+    log: Annotated[Path, Positional, arg(metavar="RUN|LOG")]
+    out: Path | None = None
+    """A folder for the report and for the curves with the findings marked on them."""
+    json: bool = False
+    """Print JSON."""
+
+
+def diagnose(argv: list[str]) -> None:
+    from gannet.diagnosis import diagnose, open_log, report
+
+    options = parse(Diagnose, argv, "diagnose")
+    log = open_log(options.log)
+    found = diagnose(log)
+    said = report.text(found, log, options.log.resolve().name)
+    if options.out is not None:
+        from gannet.diagnosis.curves import save_curves
+        from gannet.files import write_text
+
+        save_curves(found, log, options.out / "diagnosis.png")
+        write_text(options.out / "diagnosis.txt", said + "\n")
+    print(json.dumps(found.to_dict(), indent=2) if options.json else said)

@@ -1,0 +1,19 @@
+"""What can go wrong, from cause to consequence: of two findings the first in the table leads.
+
+A detector is a function of a `Log` that gives a `Sign`, or None where it sees nothing or its statistics are not
+there.
+"""
+
+from gannet.parts import Table
+
+DETECTORS = Table(
+    "detector",
+    ("diverging", "gannet.diagnosis.detectors.diverging:diverging"),
+    ("d-wins", "gannet.diagnosis.detectors.lead:d_wins"),
+    ("g-wins", "gannet.diagnosis.detectors.lead:g_wins"),
+    ("d-asleep", "gannet.diagnosis.detectors.asleep:d_asleep"),
+    ("labels-ignored", "gannet.diagnosis.detectors.labels:labels_ignored"),
+    ("oscillation", "gannet.diagnosis.detectors.oscillation:oscillation"),
+    ("mode-collapse", "gannet.diagnosis.detectors.collapse:mode_collapse"),
+    ("past-best", "gannet.diagnosis.detectors.past_best:past_best"),
+)

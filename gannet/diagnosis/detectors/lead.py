@@ -1,0 +1,157 @@
+"""One player leaves the other behind: D tells all apart and G learns nothing from it, or G fools a D that is lost.
+
+What the losses show of it depends little on their scale and on what is added to them. A player that has won
+has its loss on the floor: most batches lie at the bottom and a few stand out (skew), the middle is nearer to
+nothing than the loss is wide (level), and the other's loss swings many times as widely, since it still feels
+what the winner's no longer does, beyond a margin or a cross-entropy of nothing (silence). D's ratings of
+reals and fakes, where the log has them, must say the same. A critic's loss, which goes below zero, has no floor.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from gannet.diagnosis.finding import Evidence, Sign
+from gannet.diagnosis.series import Log, Look, last_change, lasting, looks, moments, pairs, roughness
+
+SKEW = 0.3  # a bell has 0, an exponential 0.46
+SILENCE = 8.0  # two that are a match have losses as wide within a factor of 4; where one has lost it is 20 and more
+NEARLY = 2 / 3  # of a sign: less is what an even game shows too
+PATIENCE = 0.2  # of the run: G often catches up with a D that leads from the start
+APART = 5.0  # widths: a D that is merely held back, as by augmentation, gives way by two
+TINY = 1e-100  # a loss may be exactly nothing
+MOST = 1e6  # times as wide: as much as a person wants to know
+DOUBT = 0.05  # how far from certain the ratings may be: what smoothed and flipped labels leave
+
+FOR_D = {"accuracy real": 1.0, "accuracy fake": 1.0, "accuracy": 1.0, "D(x)": 1.0, "D(G(z))": 0.0}
+FOR_G = {"accuracy fake": 0.0, "D(G(z))": 1.0}
+
+
+def d_wins(log: Log) -> Sign | None:
+    """D is right on nearly all, and its loss has nothing more to tell it."""
+    return lead(log, "loss D", "loss G", FOR_D)
+
+
+def g_wins(log: Log) -> Sign | None:
+    """D takes nearly all fakes for reals."""
+    found = [sign for sign in (lead(log, "loss G", "loss D", FOR_G), apart(log)) if sign is not None]
+    return min(found, key=lambda sign: sign.until is not None, default=None)
+
+
+def lead(log: Log, winner: str, loser: str, certain: dict[str, float]) -> Sign | None:
+    """Since when the loser's loss has changed while the winner's lay on the floor.
+
+    A lead is no harm by itself: so it has to last, beyond the run's first part, and counts from where the
+    loser's loss is another than before, in its level or in how far it swings from batch to batch. The middle one
+    of these three times is taken, so that one of them may be wrong.
+    """
+    known = log.get(winner, loser)
+    if known is None:
+        return None
+    times = moments(log)
+    rated = ratings(log, times, certain)
+    seen = [(time, Signs(*pair)) for time, pair in pairs(times, *known)]
+    at = np.array([time for time, _ in seen])
+    wins = np.array([signs.any if rated is not None else signs.enough for _, signs in seen], dtype=bool)
+    if winner == "loss G":  # which lies low in healthy runs too: there D's must be loud as well
+        wins &= np.array([signs.silence > SILENCE for _, signs in seen], dtype=bool)
+    if rated is not None:
+        wins &= rated[np.searchsorted(times, at)]
+    held = lasting(at, wins)
+    if held is None or held[1] < PATIENCE * log.whole:
+        return None
+    begin, end, until = held
+    other = known[1].until(end)
+    since = sorted([PATIENCE * log.whole, last_change(other), last_change(roughness(other))])[1]
+    last = [signs for time, signs in seen if time <= end][-1]
+    told = [*last.told(winner, loser), *told_ratings(log, end, certain)]
+    confidence = 0.6 + 0.1 * sum(s > 1 for s in last.strengths) if rated is None else 0.95
+    return Sign(max(since, begin), until, confidence, told, hurts=True)
+
+
+def apart(log: Log) -> Sign | None:
+    """Where G's loss has no floor, or lies still on it: D's has risen and G's fallen, both by many first widths."""
+    known = log.get("loss D", "loss G")
+    if known is None or ratings(log, moments(log), FOR_G) is not None:
+        return None
+    times = moments(log)
+    seen = list(pairs(times, *known))
+    if not seen:
+        return None
+    first_d, first_g = seen[0][1]
+    widths = np.array([np.sqrt(max(0.0, rise(first_d, d)) * max(0.0, -rise(first_g, g))) for _, (d, g) in seen])
+    at = np.array([time for time, _ in seen])
+    held = lasting(at, widths > APART)
+    if held is None:
+        return None
+    begin, end, until = held
+    far = Evidence("loss D, loss G", float(widths[at <= end][-1]), APART, "widths that D's loss rose and G's fell")
+    return Sign(begin, until, 0.7, [far], hurts=True)
+
+
+def rise(first: Look, now: Look) -> float:
+    """How many widths a loss has risen."""
+    return (now.middle - first.middle) / first.spread if first.spread > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The three signs that one loss is on its floor while the other still swings, at one time."""
+
+    winner: Look
+    loser: Look
+
+    @property
+    def silence(self) -> float:
+        """How much wider the loser's loss is."""
+        return self.loser.spread / max(self.winner.spread, TINY)
+
+    @property
+    def strengths(self) -> tuple[float, float, float]:
+        """Level, skew and silence, each in parts of what makes it a sign. What goes below zero has no floor there."""
+        if self.winner.low < 0:
+            return 0.0, 0.0, 0.0
+        if self.winner.low == self.winner.high == 0:
+            return 2.0, 2.0, 2.0  # a loss of nothing, without exception
+        level = self.winner.spread / max(self.winner.middle, TINY)
+        return level, self.winner.skew / SKEW, self.silence / SILENCE
+
+    @property
+    def any(self) -> bool:
+        return max(self.strengths) > 1
+
+    @property
+    def enough(self) -> bool:
+        """Two of them, or one that is nearly there and as much more of another."""
+        return any(a * b > 1 and min(a, b) > NEARLY for a, b in combinations(self.strengths, 2))
+
+    def told(self, winner: str, loser: str) -> list[Evidence]:
+        """Those that are there."""
+        level = Evidence(winner, self.winner.middle, self.winner.spread, f"the middle of {winner}, below its own width")
+        about = f"{winner} lies at its floor, but for a few batches"
+        skew = Evidence(f"skew of {winner}", self.winner.skew, SKEW, about)
+        about = f"how far {loser} swings, in times of {winner}"
+        silence = Evidence(f"width of {loser} / {winner}", min(self.silence, MOST), SILENCE, about)
+        found = zip(self.strengths, (level, skew, silence), strict=True)
+        return [evidence for strength, evidence in found if strength > NEARLY]
+
+
+def ratings(log: Log, times: np.ndarray, certain: dict[str, float]) -> np.ndarray | None:
+    """At which times all the ratings that the log has are certain; None where it has none."""
+    known = [(series, goal) for name, goal in certain.items() for series in log.get(name) or ()]
+    if not known:
+        return None
+    sure = [[one is not None and abs(one.middle - goal) <= DOUBT for one in looks(s, times)] for s, goal in known]
+    return np.all(sure, axis=0)
+
+
+def told_ratings(log: Log, end: float, certain: dict[str, float]) -> list[Evidence]:
+    """The ratings that the log has, at the end of the lead."""
+    found = []
+    for name, goal in certain.items():
+        for series in log.get(name) or ():
+            for one in looks(series, np.array([end])):
+                if one is not None:
+                    found.append(Evidence(name, one.middle, abs(goal - DOUBT), f"the middle of {name}"))
+    return found

@@ -1,0 +1,61 @@
+"""Quality past its best, by a measured distance to the data."""
+
+import numpy as np
+
+from gannet.diagnosis.columns import METRICS
+from gannet.diagnosis.finding import Evidence, Sign
+from gannet.diagnosis.series import Log, Series
+
+FAILED = 1.5  # times the best: what a person sees, and no evaluation's noise
+SURE = 1.25  # times the best, of the middle of the last three: one bad evaluation is no failure,
+BROKEN = 2.0  # unless it is as bad as that
+GAIN = 0.9  # times the best so far: a step that evaluations of the same G do not differ by
+LEARNT = 0.5  # times the first value: then a run has brought something
+FLAT = 1 / 3  # of the evaluations without a gain: then a run has learnt what it can
+
+
+def past_best(log: Log) -> Sign | None:
+    """The last value is far worse than the best, and not alone, or very far. Since the best one."""
+    measured = metric(log)
+    if measured is None:
+        return None
+    name, series = measured
+    best, last = int(series.values.argmin()), float(series.values[-1])
+    lowest = float(series.values[best])
+    recent = float(np.median(series.values[-3:]))
+    worse = last > FAILED * lowest and (recent > SURE * lowest or last > BROKEN * lowest)
+    if lowest <= 0 or not worse:
+        return None
+    at = float(series.at[best])
+    told = [
+        Evidence(name, last, FAILED * lowest, f"the last {name}"),
+        Evidence(f"best {name}", lowest, lowest, f"the best {name}, at {at:g} {log.unit}"),
+    ]
+    return Sign(at, None, 0.95, told, hurts=True)
+
+
+def metric(log: Log) -> tuple[str, Series] | None:
+    """The surest distance that was measured three times or more."""
+    return next(((name, s) for name in METRICS if (s := log.series.get(name)) and len(s) >= 3), None)
+
+
+def contradicts(series: Series, sign: Sign) -> bool:
+    """Whether the metric says that a sign did no harm: a better best since, or a run that has learnt and kept it."""
+    before, after = series.values[series.at <= sign.since], series.values[series.at > sign.since]
+    best, first = float(series.values.min()), float(series.values[0])
+    gained = len(after) > 0 and len(before) > 0 and float(after.min()) < GAIN * float(before.min())
+    kept = best < LEARNT * first and float(series.values[-3:].min()) <= SURE * best
+    return gained or (sign.hurts and kept)
+
+
+def has_stopped(series: Series) -> bool:
+    """Whether the last third of the evaluations brought nothing more than noise."""
+    count = max(2, round(len(series) * FLAT))
+    if len(series) < 3 * count:
+        return False
+    return float(series.values[:-count].min() - series.values[-count:].min()) <= noise(series)
+
+
+def noise(series: Series) -> float:
+    """By how much two evaluations of the same G differ: the middle of the second half's steps."""
+    return float(np.median(np.abs(np.diff(series.values[len(series) // 2 :]))))

@@ -1,0 +1,307 @@
+"""Reads logs: Gannet's own runs, and other people's CSV, JSON lines and TensorBoard event files.
+
+A log of a million lines is read in a second: of many lines of JSON evenly chosen ones are parsed, and all that
+hold a metric or something that is not finite.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import re
+import tomllib
+import warnings
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gannet.diagnosis import columns
+from gannet.diagnosis.series import SHORT, Log, Series
+from gannet.errors import UserError, one_line
+
+MANY = 40_000  # lines of JSON: more are thinned out
+RARE = (b"fid", b"kid", b"NaN", b"Infinity")  # what a line that is left out must not hold
+RARE_IN_RUNS = (b'"metric"', b"null")
+ABSENT = -np.inf  # an empty cell, other than one that is not a number
+DELIMITERS = ",;\t"
+EVENTS = "tfevents"
+
+Columns = Mapping[str, tuple[np.ndarray, np.ndarray]]  # names, and each the numbers of its lines and its values
+
+
+def open_log(path: Path) -> Log:
+    """The log of a run folder, or in a file. Raises `UserError` where there is none, or nothing known in it."""
+    if path.is_dir():
+        if (path / "stats.jsonl").is_file():
+            return of_run(path)
+        if found := sorted(path.glob(f"*{EVENTS}*")):
+            return of_events(found, path)
+        raise UserError(f"{path} is no run and has no TensorBoard events: name a run folder or a log file")
+    if not path.is_file():
+        raise UserError(f"there is no run or log at {path}")
+    if EVENTS in path.name:
+        return of_events([path], path)
+    if path.name == "stats.jsonl":
+        return of_run(path.parent)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if not data.strip():
+        raise UserError(f"{path} is empty")
+    is_json = data.lstrip()[:1] == b"{"
+    return to_log(of_json(data) if is_json else of_csv(data, path), path)
+
+
+def of_run(run: Path) -> Log:
+    """A run's own statistics by their own names, its settings, and how long it is to be."""
+    data = (run / "stats.jsonl").read_bytes()
+    found = of_json(data, RARE_IN_RUNS)
+    if "kimg" not in found:
+        raise UserError(f"{run / 'stats.jsonl'} has no statistics yet: let the run go on")
+    named = {name: column for name, column in found.items() if name not in ("kimg", "iteration", "seconds", "skipped")}
+    named |= {known: named.pop(name) for name in list(named) if (known := columns.meaning(name)) in columns.METRICS}
+    settings = settings_of(run / "recipe.toml")
+    length = str(settings.get("train.length", ""))
+    kimg = float(length.removesuffix(" kimg")) if length.endswith(" kimg") else 0.0
+    series = by_time(found["kimg"], named)
+    return checked(Log(series, "kimg", kimg, settings), run)
+
+
+def settings_of(path: Path) -> dict[str, Any]:
+    """A recipe's settings by their dotted names; none where it cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return dict(flat(tomllib.loads(path.read_text("utf-8"))))
+    return {}
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """`{"optim": {"G": {"lr": 1}}}` as `("optim.G.lr", 1)`."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def of_json(data: bytes, rare: tuple[bytes, ...] = RARE) -> Columns:
+    """The numbers of JSON lines by their names; those of nested tables by `table/name`, or `table` for their mean.
+
+    In the lines of a run, null is a value that was not finite; elsewhere it is none.
+    """
+    found: dict[str, tuple[list[int], list[float]]] = {}
+    for number, text in chosen_lines(data, rare):
+        try:
+            line = json.loads(text)
+        except ValueError:  # what a crash has left
+            continue
+        if not isinstance(line, dict) or line.get("type", "stats") not in ("stats", "metric"):
+            continue
+        broken = float("nan") if line.get("type") == "stats" else None
+        for name, value in measured(line).items():
+            if isinstance(value, dict):
+                inner = {"": value["mean"]} if "mean" in value else {f"/{key}": v for key, v in value.items()}
+            else:
+                inner = {"": value}
+            for rest, one in inner.items():
+                one = broken if one is None else one
+                if isinstance(one, (int, float)):
+                    numbers, values = found.setdefault(name + rest, ([], []))
+                    numbers.append(number)
+                    values.append(one)
+    return {name: (np.array(numbers), np.array(values, dtype=float)) for name, (numbers, values) in found.items()}
+
+
+def measured(line: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A line as it is; of a run's metric its value by the name of its kind, where it is a distance to the data."""
+    if not isinstance(metric := line.get("metric"), str):
+        return line
+    known = columns.metric(metric) if line.get("better") == "lower" else ""
+    return {"kimg": line.get("kimg"), known: line.get("value")} if known else {}
+
+
+def chosen_lines(data: bytes, rare: tuple[bytes, ...]) -> Iterator[tuple[int, bytes]]:
+    """All lines, or where they are many, some of everywhere and the rare ones, each with its place in the file."""
+    places = [0]
+    if data.count(b"\n") <= MANY:
+        while (end := data.find(b"\n", places[-1])) >= 0:
+            places.append(end + 1)
+    else:
+        evenly = range(0, len(data), len(data) // MANY)
+        rarely = (place for needle in rare for place in places_of(needle, data))
+        places = sorted({data.rfind(b"\n", 0, place) + 1 for place in chain(evenly, rarely)})
+    for place in places:
+        end = data.find(b"\n", place)
+        yield place, data[place : end if end >= 0 else len(data)]
+
+
+def places_of(needle: bytes, data: bytes) -> Iterator[int]:
+    """Where these letters are, once a line, for some lines: what is everywhere is not rare."""
+    place = data.find(needle)
+    for _ in range(MANY):
+        if place < 0:
+            return
+        yield place
+        end = data.find(b"\n", place)
+        place = data.find(needle, end) if end >= 0 else -1
+
+
+def of_csv(data: bytes, path: Path) -> Columns:
+    """The columns of a table with a head. Raises `UserError` where there is none."""
+    data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").strip(b"\n ")
+    head, _, body = data.partition(b"\n")
+    try:
+        first = head.decode("utf-8")
+        delimiter = max(DELIMITERS, key=first.count)
+        names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
+        table = quick_table(body, delimiter.encode(), len(names))
+        if table is None:
+            table = slow_table(body.decode("utf-8"), delimiter, len(names))
+    except (UnicodeDecodeError, csv.Error, StopIteration) as error:
+        raise UserError(f"{path} is not a table of text: {one_line(error)}") from error
+    if len(names) < 2 or not len(table):
+        raise UserError(f"{path} has no table in it: the first line names the columns, such as step,d_loss,g_loss")
+    found = {}
+    for name, values in zip(names, table.T, strict=True):
+        rows = np.flatnonzero(values != ABSENT)
+        found.setdefault(name, (rows, values[rows]))
+    return found
+
+
+def quick_table(body: bytes, delimiter: bytes, width: int) -> np.ndarray | None:
+    """The cells `[rows, width]` of a table that holds nothing but numbers; None for others."""
+    if b'"' in body or re.search(rb"-inf", body, re.IGNORECASE):
+        return None
+    body = re.sub(rb" +", b"", body) if b" " in body else body
+    empty, gap = delimiter * 2, delimiter + b"-inf" + delimiter
+    body = body.replace(empty, gap).replace(empty, gap)
+    body = body.replace(delimiter + b"\n", delimiter + b"-inf\n").replace(b"\n" + delimiter, b"\n-inf" + delimiter)
+    body += b"-inf" if body.endswith(delimiter) else b""
+    body = b"-inf" + body if body.startswith(delimiter) else body
+    cells = body.replace(b"\n", delimiter)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            values = np.fromstring(cells, sep=delimiter.decode())
+        except (DeprecationWarning, ValueError):
+            return None
+    whole = len(values) == cells.count(delimiter) + 1 == (body.count(b"\n") + 1) * width
+    return values.reshape(-1, width) if whole else None
+
+
+def slow_table(body: str, delimiter: str, width: int) -> np.ndarray:
+    """The cells `[rows, width]` of any table: text is as good as nothing, and short rows are filled up."""
+    rows = [row for row in csv.reader(io.StringIO(body), delimiter=delimiter) if row]
+    return np.array([[cell(text) for text in (row + [""] * width)[:width]] for row in rows], dtype=float).reshape(
+        -1, width
+    )
+
+
+def cell(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float(ABSENT)
+
+
+def of_events(paths: list[Path], path: Path) -> Log:
+    """The scalars of TensorBoard's event files."""
+    try:
+        from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+        from tensorboard.util import tensor_util
+    except ImportError as error:
+        raise UserError("TensorBoard's files need its package: pip install 'gannet-gan[track]'") from error
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for each in paths:
+        for event in EventFileLoader(str(each)).Load():
+            for value in event.summary.value:
+                numbers = tensor_util.make_ndarray(value.tensor) if value.HasField("tensor") else np.zeros(0)
+                if numbers.size == 1 and numbers.dtype.kind in "fiu":
+                    steps, values = found.setdefault(value.tag, ([], []))
+                    steps.append(float(event.step))
+                    values.append(float(numbers.reshape(())))
+    series = {}
+    for name, known in named({name: (np.array(s), np.array(v)) for name, (s, v) in found.items()}).items():
+        kept = last_of_each(known[0])
+        series[name] = Series.of(known[0][kept], known[1][kept])
+    return checked(Log(series, "step"), path)
+
+
+def to_log(found: Columns, path: Path) -> Log:
+    """The known ones of the columns, over the best of those that say when."""
+    known = named(found)
+    for name in columns.times(found):
+        rows, when = found[name]
+        if np.isfinite(when).all() and len(np.unique(when[last_of_each(when)])) > 0.5 * len(when):
+            return checked(Log(by_time((rows, when), known), columns.unit_of(name)), path)
+    last = max((int(rows[-1]) for rows, _ in known.values() if len(rows)), default=0)
+    every = np.arange(last + 1)
+    return checked(Log(by_time((every, every + 1.0), known), "line"), path)
+
+
+def named(found: Columns) -> Columns:
+    """The columns by Gannet's names. What D says of reals and fakes is told by its values: probability or logit."""
+    known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name, column in found.items():
+        if (meaning := columns.meaning(name)) is not None and len(column[0]):
+            known.setdefault(meaning, column)
+    if are_terms(known):
+        known = {name: column for name, column in known.items() if name not in columns.RATINGS}
+    likely = all(v.min() >= 0 and v.max() <= 1 for v in finite(known, columns.RATINGS))
+    for old, new in zip(columns.RATINGS, columns.PROBABILITIES if likely else columns.LOGITS, strict=True):
+        if old in known:
+            known[new] = known.pop(old)
+    for name in columns.ACCURACIES:
+        if any(v.max() > 1.5 for v in finite(known, (name,))):
+            known[name] = (known[name][0], known[name][1] / 100)
+    return known
+
+
+def finite(known: Columns, names: tuple[str, ...]) -> list[np.ndarray]:
+    """The finite values of those of the columns that have any."""
+    values = [known[name][1][np.isfinite(known[name][1])] for name in names if name in known]
+    return [v for v in values if len(v)]
+
+
+def are_terms(known: Columns) -> bool:
+    """Whether `d_real` and `d_fake` are D's losses on reals and on fakes: their sum or mean is D's loss."""
+    values = finite(known, (*columns.RATINGS, "loss D"))
+    if len(values) != 3 or len({len(v) for v in values}) != 1:
+        return False
+    total, loss = values[0] + values[1], values[2]
+    return any(np.allclose(total * share, loss, rtol=1e-3, atol=1e-4) for share in (1.0, 0.5))
+
+
+def by_time(clock: tuple[np.ndarray, np.ndarray], found: Columns) -> dict[str, Series]:
+    """Each column over the times of its lines; lines that a resumed run has written anew count once."""
+    kept = last_of_each(clock[1])
+    lines, times = clock[0][kept], clock[1][kept]
+    series = {}
+    for name, (rows, values) in found.items():
+        place = np.minimum(np.searchsorted(lines, rows), max(len(lines) - 1, 0))
+        there = lines[place] == rows if len(lines) else np.zeros(len(rows), bool)
+        series[name] = Series.of(times[place[there]], values[there])
+    return series
+
+
+def last_of_each(times: np.ndarray) -> np.ndarray:
+    """The numbers of the lines that no resumed run has written anew: a step back in time takes back what it passes."""
+    if not len(times):
+        return np.zeros(0, int)
+    back = np.append(np.where(np.diff(times) < 0, times[1:], np.inf), np.inf)
+    return np.flatnonzero(times < np.minimum.accumulate(back[::-1])[::-1])
+
+
+def checked(log: Log, path: Path) -> Log:
+    """Raises `UserError` where a log says nothing that a detector knows, or too little."""
+    losses = [name for name in ("loss D", "loss G", *columns.METRICS) if name in log.series]
+    if not losses:
+        raise UserError(f"{path} has no losses that are known: name the columns step, d_loss and g_loss")
+    longest = max(len(series) + len(series.broken) for series in log.series.values())
+    measured = any(len(log.series.get(name, ())) >= 3 for name in columns.METRICS)
+    if longest < SHORT and not measured:
+        raise UserError(f"{path} has {longest} lines, and a diagnosis needs {SHORT}: let the run go on")
+    return log

@@ -1,0 +1,146 @@
+"""Which one change to make, for each finding: the first of its remedies that fits the run's settings.
+
+A remedy is an exact flag of `gannet train`. Of a run of somebody else's the settings are not known: then the
+last one is told, which needs none of them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gannet.diagnosis.finding import Remedy, Sign
+
+Settings = Mapping[str, Any]
+Choice = Callable[[Settings], Remedy | None]
+
+TTUR = "Heusel et al. 2017, GANs trained by a two time-scale update rule, section 1"
+MESCHEDER = "Mescheder et al. 2018, Which training methods for GANs do actually converge?, section 4"
+RADFORD = "Radford et al. 2016, DCGAN, section 4"
+MIYATO = "Miyato et al. 2018, Spectral normalization for GANs, section 2"
+GOODFELLOW = "Goodfellow et al. 2014, Generative adversarial nets"
+
+
+def remedy(finding: str, settings: Settings, sign: Sign, unit: str) -> Remedy:
+    """What to change. `settings` are the recipe's by their dotted names, none where they are not known."""
+    if finding == "past-best":
+        change = f"--kimg {sign.since:g}" if unit == "kimg" else f"stop, and use the weights of {unit} {sign.since:g}"
+        return Remedy(change, "all that came later made it worse", "Prechelt 1998, Early stopping - but when?")
+    found = (choice(settings) for choice in REMEDIES[finding])
+    return next(remedy for remedy in found if remedy is not None)
+
+
+def always(change: str, why: str, source: str) -> Choice:
+    """Whatever the settings are."""
+    return lambda settings: Remedy(change, why, source)
+
+
+def where(name: str, value: Any, change: str, why: str, source: str) -> Choice:
+    """Only where a setting has this value."""
+    return lambda settings: Remedy(change, why, source) if settings.get(name) == value else None
+
+
+def without(name: str, change: str, why: str, source: str) -> Choice:
+    """Only where the settings are known, and this one is not among them."""
+    return lambda settings: Remedy(change, why, source) if settings and name not in settings else None
+
+
+def same_rates(ahead: str, behind: str) -> Choice:
+    """Where the player that is ahead learns at a higher rate: the other's."""
+
+    def choose(settings: Settings) -> Remedy | None:
+        high, low = (settings.get(f"optim.{player}.lr", 0.0) for player in (ahead, behind))
+        if not high > low > 0:
+            return None
+        return Remedy(option(f"optim.{ahead}.lr", f"{low:g}"), f"{ahead} learns faster than {behind} can follow", TTUR)
+
+    return choose
+
+
+def half_rates(*players: str, why: str) -> Choice:
+    """Half the rates of these players."""
+
+    def choose(settings: Settings) -> Remedy | None:
+        rates = {player: settings.get(f"optim.{player}.lr") for player in players}
+        flags = [option(f"optim.{player}.lr", f"{rate / 2:g}") for player, rate in rates.items() if rate]
+        return Remedy(" ".join(flags), why, TTUR) if len(flags) == len(players) else None
+
+    return choose
+
+
+def less_momentum(settings: Settings) -> Remedy | None:
+    """beta1 of both players at 0.5, where one is above it."""
+    betas = {player: settings.get(f"optim.{player}.betas", (0.0, 0.0)) for player in ("G", "D")}
+    if max(beta1 for beta1, _ in betas.values()) <= 0.5:
+        return None
+    flags = [option(f"optim.{player}.betas", f"0.5 {beta2:g}") for player, (_, beta2) in betas.items()]
+    return Remedy(" ".join(flags), "momentum carries both players past the balance between them", RADFORD)
+
+
+R1_FOR_LEAD = ("--penalties.r1.gamma 1", "a bound on D's slope leaves G a gradient where D is sure", MESCHEDER)
+R1_FOR_SWINGS = ("--penalties.r1.gamma 1", "a penalty damps the turning around the balance", MESCHEDER)
+TWO_STEPS = ("--game.d-steps 2", "D learns twice for each step of G, and keeps up", f"{GOODFELLOW}, algorithm 1")
+
+REMEDIES: Mapping[str, tuple[Choice, ...]] = {
+    "diverging": (
+        where(
+            "train.precision",
+            "bfloat16",
+            "--train.precision float32",
+            "bfloat16 has too few digits here",
+            "Micikevicius et al. 2018, Mixed precision training, section 3",
+        ),
+        less_momentum,
+        half_rates("G", "D", why="the steps are too large"),
+        always("--lr 1e-4", "the steps are too large", TTUR),
+    ),
+    "d-wins": (
+        where(
+            "objective.name",
+            "minimax",
+            "--objective.name non-saturating",
+            "G's gradient vanishes where D is sure",
+            f"{GOODFELLOW}, section 3",
+        ),
+        same_rates("D", "G"),
+        without("penalties.r1.gamma", *R1_FOR_LEAD),
+        half_rates("D", why="D is ahead at equal rates"),
+        always(*R1_FOR_LEAD),
+    ),
+    "g-wins": (same_rates("G", "D"), always(*TWO_STEPS)),
+    "d-asleep": (same_rates("G", "D"), always(*TWO_STEPS)),
+    "labels-ignored": (
+        where(
+            "game.name",
+            "acgan",
+            "--game.weight 2",
+            "the class counts for more in both losses",
+            "Odena et al. 2017, Conditional image synthesis with auxiliary classifier GANs, section 3",
+        ),
+        always(
+            "--D.label projection",
+            "D judges image and label together",
+            "Miyato and Koyama 2018, cGANs with projection discriminator, section 3",
+        ),
+    ),
+    "oscillation": (
+        less_momentum,
+        where(
+            "objective.name",
+            "wasserstein",
+            "--penalties.gradient-penalty.weight 10",
+            "a critic without a bound on its slope is thrown about",
+            "Gulrajani et al. 2017, Improved training of Wasserstein GANs, section 4",
+        ),
+        without("penalties.r1.gamma", *R1_FOR_SWINGS),
+        half_rates("G", "D", why="smaller steps turn in smaller circles"),
+        always(*R1_FOR_SWINGS),
+    ),
+    "mode-collapse": (
+        without("penalties.r1.gamma", *R1_FOR_LEAD),
+        always("--D.norm spectral --D.bias", "D's slope cannot run away from G", MIYATO),
+    ),
+}
+
+
+def option(setting: str, value: str) -> str:
+    """A setting and its value, as the command line takes them."""
+    return f"--{setting} {value}"

@@ -1,0 +1,170 @@
+"""What a person is told: the report, its JSON, the curves, the change to make."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from played import log_of, path, played
+
+from gannet import config
+from gannet.cli import main
+from gannet.config import Optim, overridden
+from gannet.diagnosis import Sign, diagnose, report
+from gannet.diagnosis.curves import save_curves
+from gannet.diagnosis.detectors import DETECTORS
+from gannet.diagnosis.logs import flat
+from gannet.diagnosis.remedies import REMEDIES, remedy
+from gannet.options import train_options
+from gannet.recipes import recipe
+from gannet.training.build import completed
+
+WON = played("non-saturating", path(8, 9), path(-8, -9), swing=2)
+EVEN = played("hinge", path(0.2, 0.6), path(-0.2, -0.6))
+FID = {"fid": np.r_[np.linspace(100, 40, 300), np.linspace(40, 90, 700)]}
+SIGN = Sign(10.0, None, 0.9, [])
+
+
+def csv(folder: Path, losses: dict[str, np.ndarray]) -> Path:
+    pairs = zip(losses["loss D"], losses["loss G"], strict=True)
+    rows = [f"{i * 100},{d},{g}" for i, (d, g) in enumerate(pairs, 1)]
+    (folder / "log.csv").write_text("\n".join(["step,d_loss,g_loss", *rows]), "utf-8")
+    return folder / "log.csv"
+
+
+def test_every_detector_has_a_remedy_and_words() -> None:
+    assert set(DETECTORS.rows) == {*REMEDIES, "past-best"} == set(report.WORDS)
+
+
+def test_the_json_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", str(csv(tmp_path, WON)), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert list(said) == ["verdict", "findings"] and said["verdict"] == "failed"
+    keys = ["finding", "since", "until", "confidence", "evidence", "change", "why", "source"]
+    assert [list(finding) for finding in said["findings"]] == [keys]
+    finding = said["findings"][0]
+    assert (finding["finding"], finding["until"], finding["change"]) == ("d-wins", None, "--penalties.r1.gamma 1")
+    assert {"statistic", "value", "threshold", "meaning"} == set(finding["evidence"][0])
+
+
+def test_the_report_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["diagnose", str(csv(tmp_path, WON)), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("log.csv: failed. D wins, since step 20,000.")
+    assert "  change    --penalties.r1.gamma 1\n" in said
+    assert "no fid, kid or distance is logged" in said
+    assert max(map(len, said.splitlines())) <= report.WIDTH
+    assert (out / "diagnosis.txt").read_text("utf-8") == said
+    with Image.open(out / "diagnosis.png") as picture:
+        assert picture.width > 500
+
+
+def test_a_healthy_log_is_told_what_to_expect() -> None:
+    log = log_of(EVEN)
+    assert "Nothing is wrong. Expect" in report.text(diagnose(log), log, "mine")
+
+
+def test_the_best_is_told() -> None:
+    log = log_of({**WON, **FID})
+    said = " ".join(report.text(diagnose(log), log, "mine").split())
+    assert "The best fid was 40 at step 30,000, the last is 90 (failed is from 60 on)." in said
+    assert "stop, and use the weights of step 30000" in said
+
+
+def test_the_curves_show_what_there_is(tmp_path: Path) -> None:
+    sizes = []
+    for log in (log_of(WON), log_of({**WON, **FID}), log_of({"loss D": WON["loss D"]})):
+        save_curves(diagnose(log), log, tmp_path / "curves.png")
+        with Image.open(tmp_path / "curves.png") as picture:
+            sizes.append(picture.height)
+    assert sizes[0] == sizes[2] < sizes[1]
+    nothing = log_of({name: np.full(40, np.nan) for name in WON})
+    save_curves(diagnose(nothing), nothing, tmp_path / "nothing.png")
+    assert (tmp_path / "nothing.png").exists()
+
+
+@pytest.mark.parametrize("argv", [["no/such.csv"], [], ["a.csv", "b.csv"]])
+def test_the_users_errors(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", *argv]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def settings(**changes: object) -> dict[str, object]:
+    """Those of DCGAN's recipe, with some changed by their dotted names."""
+    found = overridden(completed(recipe("dcgan")), {name.replace("__", "."): v for name, v in changes.items()})
+    return dict(flat(config.CONVERTER.unstructure(found)))
+
+
+MOMENTUM = (0.9, 0.999)
+
+
+@pytest.mark.parametrize(
+    ("finding", "known", "change"),
+    [
+        ("d-wins", {}, "--penalties.r1.gamma 1"),
+        ("d-wins", settings(), "--penalties.r1.gamma 1"),
+        ("d-wins", settings(optim__D__lr=1e-2), "--optim.D.lr 0.0002"),
+        ("d-wins", settings(penalties__r1__gamma=1.0), "--optim.D.lr 0.0001"),
+        ("d-wins", settings(objective__name="minimax"), "--objective.name non-saturating"),
+        ("g-wins", {}, "--game.d-steps 2"),
+        ("g-wins", settings(optim__G__lr=1e-2), "--optim.G.lr 0.0002"),
+        ("d-asleep", settings(), "--game.d-steps 2"),
+        ("oscillation", {}, "--penalties.r1.gamma 1"),
+        (
+            "oscillation",
+            settings(optim__G__betas=MOMENTUM),
+            "--optim.G.betas 0.5 0.999 --optim.D.betas 0.5 0.999",
+        ),
+        ("oscillation", settings(objective__name="wasserstein"), "--penalties.gradient-penalty.weight 10"),
+        ("mode-collapse", {}, "--D.norm spectral --D.bias"),
+        ("diverging", {}, "--lr 1e-4"),
+        ("diverging", settings(), "--optim.G.lr 0.0001 --optim.D.lr 0.0001"),
+        ("diverging", settings(train__precision="bfloat16"), "--train.precision float32"),
+        ("labels-ignored", {}, "--D.label projection"),
+    ],
+)
+def test_the_change_fits_the_settings(finding: str, known: dict[str, object], change: str) -> None:
+    assert remedy(finding, known, SIGN, "kimg").change == change
+
+
+def test_every_change_is_an_option_of_train() -> None:
+    known = [{}, settings(), settings(penalties__r1__gamma=1.0), settings(objective__name="wasserstein")]
+    changes = {remedy(name, each, SIGN, "kimg").change for name in DETECTORS.rows for each in known}
+    for change in changes:
+        train_options(recipe("dcgan"), change.split())
+    acgan = remedy("labels-ignored", {"game.name": "acgan"}, SIGN, "kimg").change
+    train_options(recipe("dcgan"), ["--game.name", "acgan", *acgan.split()])
+
+
+def test_sources_name_a_paper() -> None:
+    for name in DETECTORS.rows:
+        assert re.search(r"(19|20)\d\d", remedy(name, {}, SIGN, "step").source)
+
+
+def test_settings_are_named_as_the_recipe_names_them() -> None:
+    assert {"optim.D.lr", "optim.G.betas", "objective.name", "train.precision", "game.name"} <= set(settings())
+    assert Optim().betas == settings()["optim.D.betas"]
+
+
+BLOCKED = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Blocker())
+from gannet.cli import main
+"""
+
+
+def test_no_torch_is_needed(tmp_path: Path) -> None:
+    code = BLOCKED + f"sys.exit(main(['diagnose', {str(csv(tmp_path, WON))!r}, '--out', {str(tmp_path)!r}]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
