@@ -98,7 +98,7 @@ def save_curves(lines: list[dict[str, Any]], target: Path) -> None:
     for axes in panels:
         axes.grid(alpha=0.3)
         if axes.lines:
-            axes.legend(loc="upper right")
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=110)
     write_with(target, lambda file: file.write(buffer.getbuffer()))
