@@ -31,11 +31,11 @@ from gannet.config import Data
 from gannet.data.cache import cache_folder
 from gannet.data.dataset import prepare
 from gannet.data.sources import open_source
+from gannet.evaluation.extractors import Extractor
 
 EXTRACTOR = "efficientnet-lite0"
 METRICS = ("frechet", "kid", "precision", "recall")
 LAYER = "mean"
-BATCH = 50  # the extractor's own, so that none is left over in parts
 SUBSET = 1000
 
 
@@ -88,7 +88,7 @@ def torch_fidelity(fake: str, real: str) -> dict[str, float]:
         kid=True,
         prc=True,
         kid_subset_size=min(SUBSET, *(len(os.listdir(folder)) for folder in (fake, real))),
-        batch_size=BATCH,
+        batch_size=Extractor.batch,
         cuda=False,
         cache=False,
         verbose=False,

@@ -174,6 +174,12 @@ def find_recipe(name: str) -> Recipe:
     return moved(recipe, path.parent, Path()) if facts else recipe
 
 
+def where_now(data: Data, source: str | None) -> dict[str, str | None]:
+    """What `data` and `source` say of where the images are, for a run that goes on; None where they do not."""
+    named = {name: getattr(data, name) or None for name in ("other", "group_by", "cache")}
+    return {"source": source, **named}
+
+
 def moved(recipe: Recipe, before: Path, after: Path) -> Recipe:
     """The recipe with its paths, of data and extractor, where they are relative to `before`, relative to `after`."""
 

@@ -136,6 +136,10 @@ def train_plan(
         name, reason = dataset.unreadable[0]
         print(f"left out {len(dataset.unreadable)} files that cannot be read; the first, {name}: {reason}")
     plan = plan.with_images(len(dataset.images))
+    if plan.recipe.train.evaluate_every:
+        from gannet.evaluating.during import check_enough  # which imports this module
+
+        check_enough(plan.recipe, len(dataset.images))  # before the folder holds a run
     dataset = discreet(dataset, plan.recipe, plan.engine.ranks)
     facts = plan.facts(dataset) | ({"init": name_of(initial, plan.recipe)} if initial else {})
     cache = plan.recipe.data.cache

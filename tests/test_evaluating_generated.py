@@ -459,6 +459,20 @@ def test_the_path_length_is_that_of_the_network_that_has_w(
     whole, still = (evaluate(run, other, metrics=["ppl"], num=20, truncation=psi).scores[0] for psi in (1.0, 0.0))
     assert whole.metric == "PPL" and whole.low <= whole.value <= whole.high and whole.value > 0
     assert still.value == 0
+    assert list(whole.protocol) == [
+        *(
+            "generated images",
+            "made at",
+            "seed",
+            "truncation",
+            "perceptual distance",
+            "space",
+            "step",
+            "gannet",
+            "torch",
+        )
+    ]
+    assert str(whole.protocol["perceptual distance"]).endswith(", VGG-16 397923af")
     assert [len(images) for images in seen] == [16, 4, 16, 4] and seen[0].shape[1:] == (3, SIDE, SIDE)
 
 
@@ -495,3 +509,47 @@ def test_the_best_weights_of_a_run_are_measured_against_what_it_was_trained_on(t
     run, dataset = a_run(tmp_path, save(tmp_path / "images", noise(1, 40)))
     score = evaluate(untrained(run / "best", "dcgan"), metrics=["kid"]).scores[0]
     assert (score.protocol["reals"], score.protocol["data"]) == ("trained on", dataset.fingerprint[:16])
+
+
+def test_nothing_is_kept_of_code_whose_weights_may_change(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module's file stays as it is; what it loads does not."""
+    (tmp_path / "loading_eyes.py").write_text(
+        "from pathlib import Path\n\n\ndef look(x):\n"
+        "    scale = float(Path(__file__).with_name('scale.txt').read_text())\n"
+        "    return x.float().mean((2, 3)) * scale\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    one, other = save(tmp_path / "one", noise(1, 20)), save(tmp_path / "other", noise(1, 20))
+    found = []
+    for scale in "12":
+        (tmp_path / "scale.txt").write_text(scale)
+        asked: dict[str, Any] = {"extractor": "loading_eyes:look", "metrics": ["frechet"], "allow_code": True}
+        found.append(evaluate(one, other, force=True, **asked).scores[0])
+    assert [score.value for score in found] == pytest.approx([0, 0], abs=1e-6)
+    assert not list(cache.glob("images/*/features-*"))
+    weights = found[0].protocol["weights"]
+    assert str(weights).startswith("code ") and str(weights).endswith(", and what it loads")
+
+
+@pytest.mark.parametrize("part", ["generator", "best", "best/generator"])
+def test_a_part_of_a_private_run_gets_no_real_images(part: str, tmp_path: Path, eyes: Counting) -> None:
+    images = save(tmp_path / "images", noise(1, 40))
+    run, _ = a_run(tmp_path, images, private=True)
+    untrained(run / "best" if "best" in part else run, "dcgan")
+    for out in (run / "report", run / part / "report"):
+        with pytest.raises(UserError, match="is private, and the report shows real images"):
+            evaluate(run / part, data=images, out=out, metrics=["kid"])
+        assert not out.exists()
+
+
+def test_nan_of_a_generator_is_no_silent_number(tmp_path: Path) -> None:
+    settings = Data(source=str(save(tmp_path / "images", noise(1, 40))), resolution=SIDE)
+    dataset = replace(prepare(opened(settings, tmp_path), settings, 3), cache=None)
+    judge, G = Judge(dataset, Counting(), 30, ["kid"]), generator(dataset.images)
+    network: Any = G.network
+    network.made[3, 0, 0, 0] = float("nan")
+    with pytest.raises(UserError, match="makes NaN or infinity in 1 of 30 images") as caught:
+        judge(G)
+    assert "\n" not in str(caught.value)

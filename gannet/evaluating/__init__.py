@@ -64,10 +64,10 @@ def evaluate(
         raise UserError(f"{shown(folder)} is a file: name a folder with --out")
     if given:
         refuse({"--data": moved}, "the real images are those in DATA")
-    recipe, facts = run_of(path, given, moved, second)
+    home, recipe, facts = run_of(path, given, moved, second)
     if not (recipe or given):
         raise nothing_against(path)
-    if folder and recipe and recipe.data.private and folder.resolve().is_relative_to(path.resolve()):
+    if folder and home and recipe and recipe.data.private and folder.resolve().is_relative_to(home.resolve()):
         raise UserError(f"{path} is private, and the report shows real images: name another folder with --out")
     with launched() as ranks:
         where = find_device(device, ranks)
@@ -110,17 +110,19 @@ def evaluate(
         return report
 
 
-def run_of(path: Path, given: str | None, moved: str | None, other: str | None) -> tuple[Recipe | None, dict[str, Any]]:
-    """The recipe and facts of the run at `path`, or of that in which the folder of a generator lies; None for others.
+def run_of(
+    path: Path, given: str | None, moved: str | None, other: str | None
+) -> tuple[Path | None, Recipe | None, dict[str, Any]]:
+    """The folder, recipe and facts of the run at `path`, or of that in which a generator's folder lies; else None.
 
     Raises `UserError` where a private run is not told where its images are.
     """
     holds_generator = (path / "generator").exists() or (path / "config.json").exists()
-    for folder in (path, path.parent) if holds_generator else (path,):
+    for folder in (path, *path.absolute().parents[:2]) if holds_generator else (path,):
         if holds_run(folder):
-            return recorded(folder, {"source": given or moved, "other": other})
+            return folder, *recorded(folder, {"source": given or moved, "other": other})
     refuse({"--data": moved, "--other": other}, f"{path} is no run")
-    return None, {}
+    return None, None, {}
 
 
 def sides_of(

@@ -17,7 +17,8 @@ from gannet.training.ranks import ALONE
 
 def copies(sides: Sides, fake: Seen, train: Seen, held_out: Seen, images: Images) -> tuple[Copying, Image]:
     """Whether G copies, with the nearest pairs by their place among all images trained on, and the picture of these."""
-    found = copying(fake.features, train.features, held_out.features, grouped=sides.grouped)
+    num = len(sides.real.images)
+    found = copying(fake.features, train.features, held_out.features, grouped=sides.grouped, num_trained_on=num)
     taken = places(len(sides.real.images), MOST_REALS)
     pairs = tuple(replace(pair, training=int(taken[pair.training])) for pair in found.pairs)
     samples = np.concatenate([images(pair.sample, pair.sample + 1) for pair in pairs])

@@ -11,7 +11,7 @@ from gannet.config import Recipe
 from gannet.data.cache import cache_folder
 from gannet.display import counted
 from gannet.errors import UserError, one_line
-from gannet.evaluating.generated import Judge
+from gannet.evaluating.generated import Judge, refuse_few
 from gannet.evaluating.measures import METRICS, names_of
 from gannet.evaluation.extractors import Extractor, open_extractor
 from gannet.evaluation.protocol import Score
@@ -78,6 +78,11 @@ def extractor_for(recipe: Recipe, device: torch.device, allow_code: bool = False
             f" choose another, and ask for it with gannet evaluate --metrics {recipe.train.metric}"
         )
     return extract
+
+
+def check_enough(recipe: Recipe, num_real: int) -> None:
+    """Raises `UserError` where so many real images are too few for the metric of `recipe`."""
+    refuse_few([recipe.train.metric], recipe.train.evaluate_num, num_real)
 
 
 def evaluating(extract: Extractor, run: Run) -> Evaluating:

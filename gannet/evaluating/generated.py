@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import interpolate
 
 from gannet import __version__
 from gannet.data.dataset import Dataset
@@ -15,9 +14,10 @@ from gannet.data.sources import shown
 from gannet.errors import UserError
 from gannet.evaluating.beyond import check_use, copies, use
 from gannet.evaluating.measures import DEFAULT, METRICS, Both, names_of, title
-from gannet.evaluating.reals import MOST_REALS, Images, Seen, look, look_once, places
+from gannet.evaluating.reals import MOST_REALS, Images, Seen, look, look_once, places, refuse_nan
 from gannet.evaluating.report import Classes, Report
 from gannet.evaluating.sides import Reals, Sides, progress_of
+from gannet.evaluation import extractors
 from gannet.evaluation.estimate import Estimate
 from gannet.evaluation.extractors import Extractor
 from gannet.evaluation.frechet import frechet
@@ -65,8 +65,8 @@ class Judge:
         self.seed, self.truncation, self.ranks = seed, truncation, ranks
         self.cache = None if private else dataset.cache
         self.side = dataset.images.shape[2]
-        if "frechet" in self.metrics and not force and (few := too_few(num, len(self.images_of(reals)))):
-            raise UserError(f"{few}: take the metric kid")
+        if not force:
+            refuse_few(self.metrics, num, len(self.images_of(reals)))
         needs = {METRICS[name].needs for name in self.metrics}
         self.keep, self.keep_logits = keep or "features" in needs, "logits" in needs
         self.real = self.look_at(reals, progress)
@@ -103,8 +103,13 @@ class Judge:
         return generator if self.truncation is None else generator.truncated(self.truncation)
 
     def images(self, G: Generator) -> Images:
-        """What it makes, by number, at the size of the reals."""
-        return lambda start, stop: resized(G.to_uint8(G.sample(stop - start, self.seed, start=start)), self.side)
+        """What it makes, by number, at the size of the reals; `UserError` where that is NaN."""
+
+        def made(start: int, stop: int) -> np.ndarray:
+            x = refuse_nan(G.sample(stop - start, self.seed, start=start), "the generator")
+            return resized(G.to_uint8(x), self.side)
+
+        return made
 
     def see(self, images: Images, progress: Progress | None = None) -> Seen:
         """One pass over the generated images."""
@@ -127,23 +132,34 @@ class Judge:
         for family in dict.fromkeys(METRICS[name].family for name in self.metrics):
             found |= family(both)
         return [
-            self.score(title(name, self.extract), estimate, METRICS[name].better, fake, G, more)
+            self.score(
+                title(name, self.extract), estimate, METRICS[name].better, fake, G, more, METRICS[name].needs != "w"
+            )
             for name in self.metrics
             for estimate, more in [found[name]]
         ]
 
     def score(
-        self, metric: str, estimate: Estimate, better: Better, fake: Seen, G: Generator | None, more: Protocol
+        self,
+        metric: str,
+        estimate: Estimate,
+        better: Better,
+        fake: Seen,
+        G: Generator | None,
+        more: Protocol,
+        of_features: bool = True,
     ) -> Score:
-        """A number with all that it depends on."""
-        protocol: dict[str, str | int] = {
-            **self.extract.protocol,
-            "size": f"{self.side}x{self.side}",
-            "reals": self.reals,
-            "data": self.dataset.fingerprint[:16],
-            "real images": self.real.num,
-            "generated images": fake.num,
-        }
+        """A number with all that it depends on: the extractor and the real images where it is `of_features`."""
+        protocol: dict[str, str | int] = {}
+        if of_features:
+            protocol |= {
+                **self.extract.protocol,
+                "size": f"{self.side}x{self.side}",
+                "reals": self.reals,
+                "data": self.dataset.fingerprint[:16],
+                "real images": self.real.num,
+            }
+        protocol["generated images"] = fake.num
         if G:
             truncation = "none" if self.truncation is None else f"{self.truncation:g}"
             protocol |= {"made at": f"{G.resolution}x{G.resolution}", "seed": self.seed, "truncation": truncation}
@@ -161,12 +177,17 @@ def too_few(num: int, num_real: int) -> str:
     )
 
 
+def refuse_few(metrics: Sequence[str], num: int, num_real: int) -> None:
+    """Raises `UserError` for a Frechet distance of too few images."""
+    if "frechet" in metrics and (few := too_few(num, num_real)):
+        raise UserError(f"{few}: take the metric kid")
+
+
 def resized(images: np.ndarray, side: int) -> np.ndarray:
     """uint8 images `[N, C, H, W]` at `[N, C, side, side]`, bicubic, antialiased; four channels stay premultiplied."""
     if images.shape[2:] == (side, side):
         return images
-    x = interpolate(torch.from_numpy(images).float(), (side, side), mode="bicubic", antialias=True)
-    x = x.round_().clamp_(0, 255)
+    x = extractors.resized(torch.from_numpy(images), (side, side)).mul_(255).round_()
     if x.shape[1] == 4:
         x[:, :3] = x[:, :3].minimum(x[:, 3:])
     return x.byte().numpy()

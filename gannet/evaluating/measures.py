@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 import torch
@@ -16,7 +17,7 @@ from gannet.evaluation.inception_score import SPLITS, inception_score
 from gannet.evaluation.kid import SUBSETS, kid, subset_size
 from gannet.evaluation.pairs import Better
 from gannet.evaluation.path_length import EPSILON, path_length
-from gannet.evaluation.perceptual import Lpips
+from gannet.evaluation.perceptual import WEIGHTS, Lpips
 from gannet.evaluation.prdc import DENSITY_K, PRECISION_K, density_coverage, precision_recall
 from gannet.evaluation.protocol import Protocol
 from gannet.generation.load import Generator
@@ -97,8 +98,17 @@ def of_path_length(both: Both) -> Found:
             one, other = G.z(both.seed, 2 * start, 2 * num).chunk(2)
             yield torch.cat([one, c], 1), torch.cat([other, c], 1)
 
-    how = {"perceptual distance": "LPIPS, VGG-16", "space": "w, full", "step": f"{EPSILON:g}"}
+    how = {"perceptual distance": perceptual_distance(), "space": "w, full", "step": f"{EPSILON:g}"}
     return {"ppl": (path_length(ends(), w_of, images_of, Lpips(G.device), seed=both.seed), how)}
+
+
+def perceptual_distance() -> str:
+    """That of the path length, as a protocol says it: its package's version, and the hash in its weights' name."""
+    try:
+        known = version("lpips")
+    except PackageNotFoundError:
+        known = "not known"
+    return f"LPIPS {known}, VGG-16 {WEIGHTS.removesuffix('.pth').partition('-')[2]}"
 
 
 METRICS: Mapping[str, Metric] = {

@@ -127,11 +127,14 @@ def look_once(
     """As `look` at the images `chosen`, from `cache` where that was done before, else kept there.
 
     `facts` tell the images from all others; what the extractor's protocol says is added. `cache` is the folder of
-    the decoded images, with which `gannet cache clear` removes what is kept; with None nothing is written.
+    the decoded images, with which `gannet cache clear` removes what is kept; with None nothing is written, nor for
+    an extractor that is not repeatable.
     """
     num = len(chosen)
     text = json.dumps({**facts, "version": VERSION, "num": num, **extract.protocol}, sort_keys=True)
-    path = cache and cache / FILES.replace("*", hashlib.sha256(text.encode()).hexdigest()[:24])
+    path = None
+    if cache and extract.repeatable:
+        path = cache / FILES.replace("*", hashlib.sha256(text.encode()).hexdigest()[:24])
     found = restored(path, text, num, keep) if path and ranks.first else None
     if ranks.any(found is not None):
         return found or NOTHING
@@ -177,6 +180,16 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
         found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         found.update(tensor.numpy().tobytes())
     return found.hexdigest()
+
+
+def refuse_nan(images: Tensor, what: str) -> Tensor:
+    """The images `[N, C, R, R]`, before they become uint8. Raises `UserError` where one of them is not finite."""
+    if bad := (~images.isfinite()).flatten(1).any(1).sum().item():
+        raise UserError(
+            f"{what} makes NaN or infinity in {bad} of {len(images)} images, of which no measure is true: it has "
+            "diverged, or its weights are damaged"
+        )
+    return images
 
 
 def spread(images: np.ndarray, num: int) -> np.ndarray:

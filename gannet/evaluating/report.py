@@ -19,6 +19,7 @@ from gannet.evaluation.protocol import Protocol, Score
 from gannet.evaluation.usefulness import Usefulness
 from gannet.files import write_text, write_with
 from gannet.images import png
+from gannet.tables import table
 
 PAIRS = "pairs.png"
 MOST_ROWS = 10  # of a table in a terminal
@@ -112,8 +113,7 @@ class Report:
         for i, section in enumerate(self.sections()):
             parts.append(f"{'##' if i else '#'} {section.title}")
             if section.rows:
-                lines = [section.header, ("---",) * len(section.header), *section.rows]
-                parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+                parts.append(table(section.header, section.rows))
             parts += section.lines
         if self.pairs:
             parts.append(f"![Samples, left, each beside the training image that is nearest to it]({PAIRS})")

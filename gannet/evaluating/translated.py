@@ -18,7 +18,7 @@ from gannet.data.dataset import Dataset
 from gannet.data.pool import Progress
 from gannet.display import counted
 from gannet.errors import UserError
-from gannet.evaluating.reals import spread
+from gannet.evaluating.reals import refuse_nan, spread
 from gannet.evaluation.extractors import Extractor
 from gannet.evaluation.frechet import Gaussian, frechet_distance
 from gannet.evaluation.pairs import MEASURES, Better
@@ -209,7 +209,7 @@ def clips(held: HeldOut) -> Evaluation:
     spaces = made, known, target = [Clips(held.extract) for _ in range(3)]
     for part in held.parts(num, max(1, BATCH // held.num_frames)):
         new = np.array(unseen[part])
-        fake = G.to_uint8(G.sample(len(new), SEED, start=part.start))
+        fake = G.to_uint8(refuse_nan(G.sample(len(new), SEED, start=part.start), "the generator"))
         for space, some in zip(spaces, (fake, np.array(seen[part]), new), strict=True):
             space.add(some.reshape(len(new), held.num_frames, -1, *new.shape[2:])[:, num_given:])
     num_frames = held.num_frames - num_given
@@ -235,4 +235,4 @@ EVALUATIONS: Mapping[str, Callable[[HeldOut], Evaluation]] = {
 def translated(G: Translator, a: Tensor, device: torch.device) -> np.ndarray:
     """What G makes of images in [-1, 1], uint8, on CUDA too in whole float32."""
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        return to_uint8(G(a.to(device)))
+        return to_uint8(refuse_nan(G(a.to(device)), "the network"))

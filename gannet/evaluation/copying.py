@@ -14,6 +14,9 @@ models", is reported, and has no say: it asks whether samples are nearer to trai
 are, and so are all the samples of a generator that makes one dense kind of image, while noisy copies are not. (In
 EfficientNet-Lite0's features it called held-out emoji of people copies, at p < 0.005, in 20 of 20 splits, and copies
 of digits with noise of 4 levels in none of 6. The two tests did so in one of the 20, and in all 6.)
+
+Where whole groups were held out, new images of the groups trained on lie nearer to training images too, and neither
+test tells these from copies. There the verdict leaves both open, but for a generator that replays its images.
 """
 
 import math
@@ -34,10 +37,12 @@ AROUND = 10  # training images among which the next one that is no near-duplicat
 NEAREST = 0.01  # the share of held-out images that are taken for nearly copies by chance
 ALPHA = 0.01
 SOME = 0.1  # the share of copies that enough held-out images would show
+MINIMUM = 5  # training images, at least, that a generator has to replay
 MOST = 2000  # held-out images that are asked for
 REDRAWN = 9999  # times that the held-out images are drawn anew
 
-Verdict = Literal["copies", "no sign", "too few"]
+Verdict = Literal["copies", "copies or groups", "no sign", "too few"]
+"""\"copies or groups\": whole groups were held out, and an honest G that knows its groups looks alike."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Pair:
     nearness: float
     """The distance over that to the next training image that is another one: 0 for a copy, 1 where none stands out."""
     held_out: float
-    """The share of held-out images that have a nearness as small, or smaller."""
+    """The share of held-out images, near-duplicates of training images aside, that have a nearness as small."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,11 @@ class Copying:
     num_samples: int
     """Without those that repeat another one, which the tests leave out."""
     num_train: int
+    num_trained_on: int
+    """All training images, of which `num_train` were looked at."""
     num_held_out: int
+    num_duplicates: int
+    """How many of these are near-duplicates of a training image, and so say nothing about how near is too near."""
     needed: int
     """Held-out images that would show it where a tenth of the samples are copies; 0 where the samples are too few."""
     pairs: tuple[Pair, ...]
@@ -93,6 +102,8 @@ class Copying:
     """The most samples that are near-duplicates of one sample, itself included."""
     grouped: bool
     """Whether related images were kept together when some were held out."""
+    replayed: int
+    """How many of all samples are nearer to a training image than 1% of the least that held-out images are apart."""
 
     @property
     def sentence(self) -> str:
@@ -102,13 +113,30 @@ class Copying:
             f"images are, {self.expected_near:.1f} by chance; {self.nearest_held_out:,} have a held-out image as their "
             f"nearest real one, {self.expected_held_out:.1f} by chance; p = {self.p:.2g}"
         )
+        looked = "" if self.num_train == self.num_trained_on else f"looked at {self.looked_at}"
         said = {
             "copies": f"G copies training images: {why}.",
-            "no sign": f"No sign of copying: {why}.",
+            "copies or groups": (
+                f"G copies, or keeps to the groups that it was trained on: look at the pairs ({why}). Whole groups "
+                "were held out, and new images of the groups trained on are nearer to training images as well."
+            ),
+            "no sign": f"No sign of copying{looked and f' ({looked})'}: {why}.",
             "too few": f"Too few images to say whether G copies: {self.missing}.",
         }[self.verdict]
+        if looked and self.verdict != "no sign":
+            said += f" The test {looked}."
+        if self.num_duplicates:
+            said += (
+                f" {self.num_duplicates:,} of {self.num_held_out:,} held-out images are near-duplicates of training "
+                "images, and are left out where it is asked what is near."
+            )
         straddle = " Related images may straddle the split, which hides copies: set data.group_by."
         return said if self.grouped else said + straddle
+
+    @property
+    def looked_at(self) -> str:
+        """How many of all training images the samples were compared with."""
+        return f"{self.num_train:,} of {self.num_trained_on:,} training images"
 
     @property
     def missing(self) -> str:
@@ -116,7 +144,9 @@ class Copying:
         samples = f"{self.num_samples:,} different samples"
         if not self.needed:
             return samples
-        return f"{self.num_held_out:,} are held out, and {self.needed:,} are needed with {samples}"
+        others = " that are no near-duplicates of training images" if self.num_duplicates else ""
+        count = self.num_held_out - self.num_duplicates
+        return f"{count:,} are held out{others}, and {self.needed:,} are needed with {samples}"
 
     @property
     def repetition(self) -> str:
@@ -131,52 +161,73 @@ class Copying:
         return {**asdict(self), "sentence": self.sentence, "repetition": self.repetition}
 
 
-def copying(samples: Tensor, train: Tensor, held_out: Tensor, *, grouped: bool, num_pairs: int = 16) -> Copying:
+def copying(
+    samples: Tensor,
+    train: Tensor,
+    held_out: Tensor,
+    *,
+    grouped: bool,
+    num_trained_on: int | None = None,
+    num_pairs: int = 16,
+) -> Copying:
     """Whether samples copy training images, from the features of both and of held-out images, each `[N, d]`.
 
     `grouped` says whether related images were kept together when some were held out. Images are taken as held out
-    one by one: where there are few large groups, p is too small. Samples that repeat an earlier one are not
-    tested, since a generator that makes few images would have its one hit counted many times. Raises `UserError`
-    without held-out images.
+    one by one: where whole groups were, p is too small, and the verdict is "copies" only where a tenth of the
+    samples are training images again. `num_trained_on` is the number of all training images, where `train` has some
+    of them. Samples that repeat an earlier one are not tested, since a generator that makes few images would have
+    its one hit counted many times; nor are held-out images that are near-duplicates of a training image taken for
+    what is near by chance. Raises `UserError` without held-out images.
     """
     if not len(held_out):
         raise UserError("without held-out images nobody can say whether G copies: train with --data.held-out 0.1")
-    near_held_out = nearest(held_out, train, AROUND)
-    reference = near_held_out[0][:, 0].numpy()
-    near_duplicate = float(max(np.quantile(reference, NEAREST), NEAREST * np.median(reference)))
+    distances, indices = nearest(held_out, train, AROUND)
+    reference = distances[:, 0].numpy()
+    duplicate = duplicates(reference)
+    others = reference[~duplicate]
+    near_duplicate = float(max(np.quantile(others, NEAREST), NEAREST * np.median(others))) if len(others) else 0.0
     leader = leaders(samples, near_duplicate)
     distinct = np.flatnonzero(leader == np.arange(len(samples)))
     near_samples = nearest(samples[distinct], train, AROUND)
     distance, training = (found[:, 0].numpy() for found in near_samples)
     z, p_ranks = mann_whitney(distance, reference)
 
-    usual = np.sort(nearness(*near_held_out, train, near_duplicate))
+    apart = torch.from_numpy(np.flatnonzero(~duplicate))
+    usual = np.sort(nearness(distances[apart], indices[apart], train, near_duplicate)) if len(apart) else np.zeros(0)
     nearnesses = nearness(*near_samples, train, near_duplicate)
-    num, num_held_out, kth = len(distinct), len(held_out), nearest_few(len(held_out))
-    near = nearnesses < usual[kth - 1]
+    num, num_held_out, num_usual, kth = len(distinct), len(held_out), len(usual), nearest_few(len(usual))
+    near = nearnesses < usual[kth - 1] if num_usual else np.zeros(num, bool)
     away, held = (found[:, 0].numpy() for found in nearest(samples[distinct], held_out, 1))
     side = np.where(distance < away, training, len(train) + held)
     p_sides = sides(side, len(train), num_held_out)
-    p_near = max(precedence(int(near.sum()), kth, num, num_held_out), sides(side[near], len(train), num_held_out))
+    p_near = max(precedence(int(near.sum()), kth, num, num_usual), sides(side[near], len(train), num_held_out))
     p, needed = min(1.0, 2 * min(p_sides, p_near)), enough(num, len(train))
+    again = replays(samples, train, held_out)
+    is_plain = not grouped or (len(again) >= SOME * len(samples) and len(again.unique()) >= MINIMUM)
 
     compared = min(len(samples), len(train))
     fewer = leader if compared == len(samples) else leaders(evenly(samples, compared), near_duplicate)
-    shares = np.searchsorted(usual, nearnesses, side="right") / num_held_out
+    shares = np.searchsorted(usual, nearnesses, side="right") / max(1, num_usual)
     return Copying(
-        verdict="copies" if p < ALPHA else "no sign" if 0 < needed <= num_held_out else "too few",
+        verdict=(
+            ("copies" if is_plain else "copies or groups")
+            if p < ALPHA
+            else ("no sign" if 0 < needed <= num_usual else "too few")
+        ),
         p=p,
         nearest_held_out=int((side >= len(train)).sum()),
         expected_held_out=num * num_held_out / (len(train) + num_held_out),
         p_sides=p_sides,
         near=int(near.sum()),
-        expected_near=num * kth / (num_held_out + 1),
+        expected_near=num * kth / (num_usual + 1),
         p_near=p_near,
         z=z,
         p_ranks=p_ranks,
         num_samples=num,
         num_train=len(train),
+        num_trained_on=len(train) if num_trained_on is None else num_trained_on,
         num_held_out=num_held_out,
+        num_duplicates=int(duplicate.sum()),
         needed=needed,
         pairs=tuple(
             Pair(int(distinct[i]), int(training[i]), float(distance[i]), float(nearnesses[i]), float(shares[i]))
@@ -187,7 +238,29 @@ def copying(samples: Tensor, train: Tensor, held_out: Tensor, *, grouped: bool, 
         repeated_real=repetitions(leaders(evenly(train, compared), near_duplicate)),
         largest_group=int(np.bincount(leader).max()),
         grouped=grouped,
+        replayed=len(again),
     )
+
+
+def duplicates(reference: np.ndarray) -> np.ndarray:
+    """Which of the held-out images, at these distances from the nearest training image, are that image: bool `[N]`.
+
+    Those at 1% of the usual distance or less. The nearest 1% of them are not meant, which there always are.
+    """
+    away = reference[reference > 0]
+    return reference <= (NEAREST * np.median(away) if len(away) else 0)
+
+
+def replays(samples: Tensor, train: Tensor, held_out: Tensor) -> Tensor:
+    """The training images, int64, of samples that are far nearer to one than any held-out image is to another.
+
+    The nearest of held-out images are of one group, so that a new image of a group trained on is not as near.
+    """
+    if len(held_out) < 2:
+        return torch.zeros(0, dtype=torch.int64)
+    own = nearest(held_out, held_out, 2)[0][:, 1].min()
+    distances, training = nearest(samples, train, 1)
+    return training[distances < NEAREST * own]
 
 
 def nearness(distances: Tensor, indices: Tensor, train: Tensor, near_duplicate: float) -> np.ndarray:

@@ -62,12 +62,15 @@ class Onnx(Extractor):
 class Code(Extractor):
     """A function of your own, `module:callable`: RGB uint8 `[N, 3, H, W]` on the device to features `[N, d]`.
 
-    What it resizes and which weights it takes is not known here; the protocol has the SHA-256 of the module's file.
+    What it resizes and which weights it takes is not known here: the protocol has the SHA-256 of the module's file
+    alone, and nothing of what was seen is kept.
     """
+
+    repeatable = False
 
     def __init__(self, name: str, function: Callable[[Tensor], Any], device: torch.device | str) -> None:
         file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
-        weights = f"code {shown(sha256_of(Path(file)))}" if file else "not known"
+        weights = f"code {shown(sha256_of(Path(file)))}, and what it loads" if file else "not known"
         super().__init__(name, device, weights=weights, layer="what it gives", resize="its own")
         self.function = function
 

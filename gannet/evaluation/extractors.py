@@ -28,6 +28,8 @@ class Extractor(ABC):
 
     batch = 32
     """Images at once."""
+    repeatable = True
+    """Whether `protocol` tells all that features depend on, so that what was seen once may be kept."""
 
     def __init__(self, name: str, device: torch.device | str, *, weights: str, layer: str, resize: str) -> None:
         self.name, self.device = name, torch.device(device)
@@ -112,7 +114,7 @@ def colours(images: Tensor) -> Tensor:
 
 
 def resized(x: Tensor, size: tuple[int, int], mode: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:
-    """uint8 images `[N, C, H, W]` in [0, 1] at another size (height, width), antialiased, in float32."""
+    """uint8 images `[N, C, H, W]` at another size (height, width), antialiased: float32 in [0, 1], not rounded."""
     return interpolate(x.float(), size, mode=mode, antialias=True).div_(255).clamp_(0, 1)
 
 

@@ -1,6 +1,5 @@
 """How far two sets of features are apart, as Gaussians (Frechet 1957; Heusel et al. 2017, equation 6)."""
 
-import copy
 from typing import Self
 
 import torch
@@ -37,18 +36,6 @@ class Gaussian:
         self.scatter.addmm_(rows.T, rows)
         self.mean = self.mean + shift * (num / both)
         self.num = both
-
-    def merged(self, other: "Gaussian") -> "Gaussian":
-        """That of the images of both, as another rank has seen some: a new one, exact but for rounding."""
-        if not (self.num and other.num):
-            return copy.deepcopy(self if self.num else other)
-        whole, shift = Gaussian(), other.mean - self.mean
-        whole.num = self.num + other.num
-        whole.mean = self.mean + shift * (other.num / whole.num)
-        whole.scatter = torch.outer(shift, shift * (self.num * other.num / whole.num))
-        whole.scatter += self.scatter
-        whole.scatter += other.scatter
-        return whole
 
     @property
     def covariance(self) -> Tensor:

@@ -34,8 +34,9 @@ def path_length(
     step is 1e-4 of the way. `distance` of two batches of images `[N, C, R, R]` as `images_of` makes them is the
     squared perceptual one, `[N]` (`gannet.evaluation.perceptual.Lpips`). `images_of` has to give the same image for
     the same w, noise inputs included, and not rounded to levels. The lowest and the highest hundredth are cut, as
-    in the paper's own code, and the images are whole. The interval is over the pairs that are left. Raises
-    `UserError` where a length is no number.
+    in the paper's own code, and the images are whole. The interval is over all pairs: what is
+    cut counts in it as the longest or shortest that is left (Tukey and McLaughlin 1963). Raises `UserError` where a
+    length is no number.
     """
     random = np.random.Generator(np.random.Philox(seed))
     found = []
@@ -51,7 +52,8 @@ def path_length(
     lowest = np.quantile(lengths, CUT[0], method="lower")
     highest = np.quantile(lengths, CUT[1], method="higher")
     kept = lengths[(lowest <= lengths) & (lengths <= highest)]
-    return bootstrapped(float(kept.mean()), torch.from_numpy(kept), lowest=0.0)
+    influences = lengths.clip(lowest, highest) / (len(kept) / len(lengths))
+    return bootstrapped(float(kept.mean()), torch.from_numpy(influences), lowest=0.0)
 
 
 def _between(space: Space, one: Tensor, other: Tensor, at: Tensor) -> Tensor:

@@ -6,8 +6,7 @@ from typing import Any
 
 from gannet.errors import UserError
 from gannet.evaluation.pairs import Better
-
-NOTED = ("gannet", "torch")  # versions: they tell how to repeat a number, and change what it means by rounding only
+from gannet.noted import NOTED
 
 Protocol = Mapping[str, str | int]
 """What a number depends on besides the images, by name: extractor, weights, layer, resize, colours, numbers, ..."""
@@ -42,5 +41,6 @@ def refuse_unlike(scores: Iterable[Score]) -> None:
             if before != now and name not in NOTED:
                 raise UserError(
                     f"{score.metric} cannot be compared: of one number the protocol has {name} {before}, of another "
-                    f"{now}; measure both in the same way with gannet evaluate"
+                    f"{now}; train both with the same settings of --train.evaluate-every, or take gannet evaluate's "
+                    "report of each"
                 )

@@ -153,13 +153,15 @@ def interval(right: np.ndarray, groups: Sequence[np.ndarray], least: float) -> E
     Seeds and images both vary, each taken as drawn from many: the variances of the seeds' values and of the
     images' means add up, as those of readers and cases where physicians read X-rays (Obuchowski and Rockette 1995),
     with the degrees of freedom of Satterthwaite 1946. Seeds alone would call a single image a difference. Where all
-    agree, the images' variance is that of the rule of three, 3 / N being the end of an interval around none.
+    images of a group agree, its variance is that of the rule of three, 3 / N being the end of an interval around
+    none: for each group by its own N, since two images that agree say little however many others there are.
     """
     seeds = np.mean([right[:, group].mean(1) for group in groups], axis=0)
     images = [right[:, group].mean(0) for group in groups]
     of_seeds = seeds.var(ddof=1) / len(seeds)
     of_images = [some.var(ddof=1) / len(some) / len(groups) ** 2 for some in images]
-    by_images = max(sum(of_images), (1.5 / right.shape[1]) ** 2)
+    least_of_images = [(1.5 / len(some) / len(groups)) ** 2 for some in images]
+    by_images = sum(max(part, floor) for part, floor in zip(of_images, least_of_images, strict=True))
     variance, value = float(of_seeds + by_images), float(seeds.mean())
     freedom = of_seeds**2 / (len(seeds) - 1)
     freedom += sum(part**2 / (len(some) - 1) for part, some in zip(of_images, images, strict=True))

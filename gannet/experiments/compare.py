@@ -13,23 +13,26 @@ from gannet.display import counted
 from gannet.errors import UserError
 from gannet.evaluation.protocol import refuse_unlike
 from gannet.experiments.pictures import save_grids, save_overlaid
-from gannet.experiments.records import Group, differences, find_runs, grouped, read_run
+from gannet.experiments.records import Group, at_the_same_moments, differences, find_runs, grouped, read_run
 from gannet.experiments.report import markdown
 from gannet.experiments.statistics import Paired, Summary, paired
 from gannet.files import write_text
 
 NO_METRIC = (
-    "no run has metric lines, so nothing is measured here: train with --train.evaluate-every K (in kimg), or measure"
-    " each run with gannet evaluate RUN"
+    "no run has metric lines, so nothing is compared in numbers here: new runs have them with --train.evaluate-every K"
+    " (in kimg); of these, gannet evaluate RUN measures each, in a report that stands by itself"
 )
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class ToQuality:
-    """When the mean over a group's seeds was first as good as `quality`, and when each of the runs was."""
+    """When the mean over a group's seeds was first as good as `quality`, and when each of the runs was.
 
-    quality: float
+    Without a quality nothing was.
+    """
+
+    quality: float | None
     kimg: float | None
     seconds: float | None
     kimg_of_runs: dict[int, float | None]
@@ -38,14 +41,17 @@ class ToQuality:
 
 @dataclass(frozen=True)
 class Row:
-    """One metric of one group: at the end, and at its best."""
+    """One metric of one group: at the end, and at its best of the moments at which all runs compared were measured.
+
+    There is no best without such a moment.
+    """
 
     metric: str
     better: str
     group: str
     seeds: list[int]
     final: Summary
-    best: Summary
+    best: Summary | None
     best_kimg: list[float]
     to_quality: ToQuality
 
@@ -143,18 +149,44 @@ def metrics_in_common(groups: Sequence[Group]) -> tuple[list[str], list[str]]:
     for name in names:
         if without := [record.path.as_posix() for record in records if name not in record.metrics]:
             notes.append(f"{name} is left out: {', '.join(without)} has none (--train.evaluate-every measures it)")
-    return [name for name in names if all(name in record.metrics for record in records)], notes
+    found = [name for name in names if all(name in record.metrics for record in records)]
+    return found, notes + [note for name in found for note in about_moments(groups, name)]
+
+
+def about_moments(groups: Sequence[Group], metric: str) -> list[str]:
+    """Sentences about which of the moments count, where it is not all of them."""
+    every = [each for group in groups for each in group.measured(metric)]
+    num, most = len(at_the_same_moments(every)[0].kimg), max(len(each.kimg) for each in every)
+    notes = []
+    if not num:
+        notes.append(
+            f"{metric} was never measured at the same moment in all runs, so there is no best to compare: train all"
+            " with the same --train.evaluate-every"
+        )
+    elif any(len(each.kimg) != num for each in every):
+        notes.append(
+            f"The best {metric} is that of the {num} moment{'s' if num > 1 else ''} at which all runs were measured;"
+            f" some run has {most}."
+        )
+    for group in groups:
+        if not len(group.curve(metric)[0]):
+            notes.append(f"{metric} of {group.label} has no mean over seeds: its runs were never measured together")
+    return notes
 
 
 def rows_of(groups: Sequence[Group], metric: str, quality: float | None = None) -> list[Row]:
     """What each group has of the metric."""
     sign = groups[0].measured(metric)[0].sign
-    if quality is None:
-        quality = sign * max(float((sign * group.curve(metric)[1].mean(0)).min()) for group in groups)
+    together = iter(at_the_same_moments([each for group in groups for each in group.measured(metric)]))
+    common = [[next(together) for _ in group.records] for group in groups]
+    known = bool(common[0][0].scores)
+    if quality is None and known:
+        means = [np.mean([each.values for each in own], axis=0) for own in common]
+        quality = sign * max(float((sign * mean).min()) for mean in means)
     rows = []
-    for group in groups:
+    for group, own in zip(groups, common, strict=True):
         found = group.measured(metric)
-        bests = [each.best for each in found]
+        bests = [(float(each.values[each.best]), float(each.kimg[each.best])) for each in own] if known else []
         rows.append(
             Row(
                 metric,
@@ -162,17 +194,20 @@ def rows_of(groups: Sequence[Group], metric: str, quality: float | None = None) 
                 group.label,
                 group.seeds,
                 Summary.of([float(each.values[-1]) for each in found]),
-                Summary.of([float(each.values[best]) for each, best in zip(found, bests, strict=True)]),
-                [float(each.kimg[best]) for each, best in zip(found, bests, strict=True)],
+                Summary.of([value for value, _ in bests]) if known else None,
+                [kimg for _, kimg in bests],
                 to_quality(group, metric, quality),
             )
         )
     return rows
 
 
-def to_quality(group: Group, metric: str, quality: float) -> ToQuality:
+def to_quality(group: Group, metric: str, quality: float | None) -> ToQuality:
     """How long the group took to be so good."""
     found = group.measured(metric)
+    if quality is None:
+        nothing = dict.fromkeys(group.seeds)
+        return ToQuality(None, None, None, nothing, dict(nothing))
     kimg, values = group.curve(metric)
     good = np.flatnonzero(found[0].sign * values.mean(0) <= found[0].sign * quality)
     at = float(kimg[good[0]]) if len(good) else None
@@ -187,6 +222,8 @@ def tests_of(rows: Sequence[Row], metric: str) -> list[Test]:
     tests = []
     for first, second in combinations([row for row in rows if row.metric == metric], 2):
         for of in ("best", "final"):
+            if getattr(first, of) is None:
+                continue
             values = [dict(zip(row.seeds, getattr(row, of).values, strict=True)) for row in (first, second)]
             if found := paired(*values):
                 tests.append(Test(metric, of, first.better, (first.group, second.group), found))

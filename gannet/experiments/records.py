@@ -21,6 +21,7 @@ FREE = (
 )
 """Settings that do not change what is trained, and beginnings of their names."""
 MOST_IN_LABEL = 2
+SAME = 0.25  # of the way from one evaluation to the next
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,20 @@ class Measured:
         """The kimg at which it was first as good; None where it never was."""
         good = np.flatnonzero(self.sign * self.values <= self.sign * quality)
         return float(self.kimg[good[0]]) if len(good) else None
+
+
+def at_the_same_moments(found: Sequence[Measured]) -> list[Measured]:
+    """Of each run, what was measured at moments at which all of them were; nothing where there is no such moment.
+
+    Batches of another size come to the same moment a little earlier or later: it is the same within a quarter of
+    the way from one evaluation to the next.
+    """
+    apart = min(float(np.median(np.diff(each.kimg, prepend=0.0))) for each in found)
+    fewest = min(found, key=lambda each: len(each.kimg))
+    distance = [np.abs(each.kimg - fewest.kimg[:, None]) for each in found]  # [moments, its own]
+    same = np.all([each.min(1) <= apart * SAME + 1e-9 for each in distance], axis=0)
+    which = [each.argmin(1)[same] for each in distance]
+    return [Measured(each.kimg[i], tuple(each.scores[k] for k in i)) for each, i in zip(found, which, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -93,11 +108,9 @@ class Group:
         return [record.metrics[metric] for record in self.records]
 
     def curve(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """kimg `[M]` at which all runs were measured, and values `[runs, M]`; else of the first run alone."""
-        found = [dict(zip(each.kimg.round(3).tolist(), each.values, strict=True)) for each in self.measured(metric)]
-        common = [kimg for kimg in found[0] if all(kimg in curve for curve in found)]
-        kimg, curves = (common, found) if common else (list(found[0]), found[:1])
-        return np.array(kimg), np.array([[curve[each] for each in kimg] for curve in curves])
+        """kimg `[M]` at which all runs were measured, and values `[runs, M]`; M may be 0."""
+        found = at_the_same_moments(self.measured(metric))
+        return found[0].kimg, np.array([each.values for each in found])
 
 
 def read_run(path: Path) -> Record:

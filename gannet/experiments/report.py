@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gannet.experiments.records import said
 from gannet.experiments.statistics import Summary
 from gannet.plan import duration, short
+from gannet.tables import table
 
 if TYPE_CHECKING:
     from gannet.experiments.compare import Comparison, Row, Test
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def value(number: float | None) -> str:
@@ -24,8 +19,10 @@ def value(number: float | None) -> str:
     return "-" if number is None else f"{number:.4g}"
 
 
-def spread(summary: Summary) -> list[str]:
-    """Mean, standard deviation and interval, a cell each."""
+def spread(summary: Summary | None) -> list[str]:
+    """Mean, standard deviation and interval, a cell each; dashes for none."""
+    if summary is None:
+        return ["-", "-", "-"]
     interval = "-" if summary.low is None else f"{value(summary.low)} to {value(summary.high)}"
     return [value(summary.mean), value(summary.std), interval]
 
@@ -40,7 +37,9 @@ def markdown(found: Comparison) -> str:
         parts.append("All runs have the same settings, and differ in their seed alone.")
     for metric in dict.fromkeys(row.metric for row in found.rows):
         rows = [row for row in found.rows if row.metric == metric]
-        parts += [f"## {metric} ({rows[0].better} is better)", measured(rows), reached(rows)]
+        parts += [f"## {metric} ({rows[0].better} is better)", measured(rows)]
+        if rows[0].to_quality.quality is not None:
+            parts.append(reached(rows))
         if tests := [test for test in found.tests if test.metric == metric]:
             parts += [tested(tests), caution(tests)]
     if found.rows and not found.has_seeds:
@@ -68,8 +67,7 @@ def measured(rows: Sequence[Row]) -> str:
     """Final and best value of each group."""
     header = ["group", "final, mean", "sd", "95% interval", "best, mean", "sd", "95% interval", "best at kimg"]
     cells = [
-        [row.group, *spread(row.final), *spread(row.best), ", ".join(short(kimg) for kimg in row.best_kimg)]
-        for row in rows
+        [row.group, *spread(row.final), *spread(row.best), ", ".join(map(short, row.best_kimg)) or "-"] for row in rows
     ]
     return table(header, cells)
 

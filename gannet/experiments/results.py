@@ -9,11 +9,12 @@ from typing import Any
 from gannet.evaluation.protocol import Score, refuse_unlike
 from gannet.experiments.pictures import panels_for, save
 from gannet.experiments.records import Group
-from gannet.experiments.report import spread, table
+from gannet.experiments.report import spread
 from gannet.experiments.statistics import Summary
 from gannet.files import write_text
 from gannet.plan import duration, short
 from gannet.sessions import quote
+from gannet.tables import table
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Swept:
         rows = []
         for each in self.results:
             values = [each.settings[name] for name in self.names]
-            cells = spread(each.best) if each.best else ["-", "-", "-"]
+            cells = spread(each.best)
             at = ", ".join(short(kimg) for kimg in each.best_kimg) or "-"
             took = [short(each.kimg), duration(each.seconds), each.state]
             rows.append([f"{each.number + 1}", *values, *cells, at, *took])
@@ -104,10 +105,13 @@ class Swept:
         return found
 
     def write(self) -> None:
-        """results.md, results.json and results.png in the folder. Raises `UserError` where protocols are unlike."""
+        """results.json, results.md and results.png in the folder.
+
+        Raises `UserError` where protocols are unlike: then the results are in the JSON alone, and not ranked.
+        """
+        write_text(self.out / "results.json", json.dumps(self.to_dict(), indent=2) + "\n")
         refuse_unlike(each.score for each in self.results if each.score)
         write_text(self.out / "results.md", f"{self}\n")
-        write_text(self.out / "results.json", json.dumps(self.to_dict(), indent=2) + "\n")
         if any(each.best for each in self.results):
             self.draw()
 

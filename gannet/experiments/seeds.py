@@ -9,7 +9,7 @@ from gannet.config import Data, Recipe, changed
 from gannet.display import counted
 from gannet.errors import DivergedError, UserError
 from gannet.options import Train
-from gannet.plan import Plan, duration, find_recipe, make_plan, run_name, start
+from gannet.plan import Plan, duration, find_recipe, make_plan, run_name, start, where_now
 from gannet.sessions import (
     Trained,
     Watcher,
@@ -99,7 +99,7 @@ class Series:
             go_on=options.if_exists == "resume",
             allow_code=options.allow_code,
             track=options.track,
-            moved={"source": options.source, "cache": data.cache or None, "group_by": data.group_by or None},
+            moved=where_now(data, options.source),
             device=device,
         )
 

@@ -1,5 +1,6 @@
 """Many runs that differ in chosen settings: a grid of values, or a search."""
 
+import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
@@ -18,7 +19,7 @@ from gannet.experiments.results import Result, Swept, result_of
 from gannet.experiments.seeds import Series, parse_seeds, planned_like
 from gannet.experiments.vary import Listed, Ranged, RecipeOf, checked, parse_vary
 from gannet.files import told, write_text
-from gannet.plan import Plan, Start, make_plan, run_name
+from gannet.plan import Plan, Start, make_plan, run_name, where_now
 from gannet.sessions import Watcher, alone_in, holds_run, starting_from
 from gannet.training.initial import Initial
 from gannet.training.ranks import ALONE, LAUNCHED, Ranks
@@ -145,7 +146,7 @@ class Sweep:
         """
         recipe = self.recipe_of({})
         asked = json.loads(json.dumps({"recipe": without_paths(recipe), "vary": [str(each) for each in self.varied]}))
-        asked |= {"seeds": list(self.seeds), "images": self.begin.scan.num}
+        asked |= {"seeds": list(self.seeds), **images_of(self.begin)}
         path = self.out / ASKED
         if path.exists():
             known = json.loads(path.read_text("utf-8"))
@@ -210,7 +211,7 @@ class Sweep:
             plan,
             go_on=True,
             allow_code=self.allow_code,
-            moved={"source": data.source, "cache": data.cache or None, "group_by": data.group_by or None},
+            moved=where_now(data, data.source),
             watch=lambda seed: watcher if seed == first else None,
         )
         if series.play()[-1].finished:
@@ -227,6 +228,18 @@ def without_paths(recipe: Recipe) -> dict[str, Any]:
     table = CONVERTER.unstructure(recipe)
     table["data"] = {name: value for name, value in table["data"].items() if name not in PATHS}
     return table
+
+
+def images_of(begin: Start) -> dict[str, Any]:
+    """What tells the images from others, wherever they are: how many, how large, and a hash of their names."""
+    sources = [begin.source, *([begin.source.other] if begin.source.other else [])]
+    names = hashlib.sha256(json.dumps([list(source.names) for source in sources]).encode()).hexdigest()
+    sides = zip(begin.scan.width, begin.scan.height, strict=True)
+    return {
+        "images": begin.scan.num,
+        "image sizes": [f"{width}x{height}" for width, height in sides],
+        "image names": names[:16],
+    }
 
 
 def refuse_other(known: Mapping[str, Any], asked: Mapping[str, Any], out: Path) -> None:

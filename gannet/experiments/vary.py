@@ -2,14 +2,27 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from gannet.config import CONVERTER, Recipe, number
+from gannet.config import CONVERTER, Data, Recipe, number
 from gannet.errors import UserError, nearest
 from gannet.experiments.records import flat
 from gannet.parsing import SHORT
 
-FIXED = {"seed": "--seeds", "train.length": "--kimg, --epochs or --minutes", "data.source": "the first argument"}
+FIXED = {
+    "seed": "--seeds",
+    "train.length": "--kimg, --epochs or --minutes",
+    "train.evaluate_every": "--train.evaluate-every",
+    "data.source": "the first argument",
+}
+SAME_IMAGES = (
+    *("data.flip", "data.jitter", "data.enlarge", "data.replacement"),
+    *("data.max_unreadable", "data.private", "data.cache"),
+)
+"""Settings of the data that leave the images as they are, or change them before D alone."""
+MEASURED = {"train.metric", "train.extractor", "train.evaluate_num"}
+MEASURED |= {f"data.{field.name}" for field in fields(Data)} - {*SAME_IMAGES}
+"""Settings without which a metric cannot be compared."""
 FORM = "name a setting and its values, as in optim.D.lr=1e-4,4e-4, or a range, as in optim.D.lr=1e-5:1e-3:log"
 
 RANGE = re.compile(r"[-+.\d][^,:]*:[^,]*")
@@ -49,8 +62,14 @@ def parse_vary(text: str) -> Listed | Ranged:
     name = name.strip().removeprefix("--")
     if not equals or not name or not rest.strip():
         raise UserError(f"--vary is '{text}': {FORM}")
-    if name in FIXED:
-        raise UserError(f"--vary {name}: that is the same for all runs of a sweep, set by {FIXED[name]}")
+    full = SHORT.get(name, (name,))[0].replace("-", "_")
+    if full in FIXED:
+        raise UserError(f"--vary {name}: that is the same for all runs of a sweep, set by {FIXED[full]}")
+    if full in MEASURED:
+        raise UserError(
+            f"--vary {name}: the metric would be another for each value, and the trials could not be compared: give"
+            f" --{name} once for all, in a sweep for each"
+        )
     if "." not in name and name not in SHORT:
         raise UserError(f"--vary {name}: there is no such setting; names have a dot, as optim.D.lr{near(name)}")
     if RANGE.fullmatch(rest.strip()):

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from gannet.files import whole_folder, write_text, write_with
+from gannet.noted import NOTED
 from gannet.training.initial import FILES
 
 FOLDER = "best"
 LINE = "metric.json"
-VERSIONS = ("gannet", "torch")  # in a protocol: they change a number by rounding only
 
 
 def best_of(run: Path) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def is_better(line: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
 
 def kind_of(line: Mapping[str, Any]) -> tuple[Any, ...]:
     """What has to be the same in two lines for their values to be compared."""
-    protocol = {name: value for name, value in line.get("protocol", {}).items() if name not in VERSIONS}
+    protocol = {name: value for name, value in line.get("protocol", {}).items() if name not in NOTED}
     return line.get("metric"), line.get("better"), protocol
 
 

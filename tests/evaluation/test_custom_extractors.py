@@ -199,7 +199,7 @@ def test_code_is_given_uint8_and_its_file_is_in_the_protocol(module: Path, tmp_p
     assert extract(images).numpy() == pytest.approx(images.mean((2, 3)), rel=1e-6)
     assert extract.protocol == {
         "extractor": "my_extractors:means",
-        "weights": f"code {sha256_of(module)[:16]}",
+        "weights": f"code {sha256_of(module)[:16]}, and what it loads",
         "layer": "what it gives",
         "resize": "its own",
         "colours": "grey repeated; alpha over white",

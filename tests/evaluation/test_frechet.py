@@ -73,21 +73,6 @@ def test_one_image_is_refused() -> None:
         frechet_distance(Gaussian.of(drawn(1, 2, 7)), Gaussian.of(drawn(9, 2, 7)))
 
 
-@pytest.mark.parametrize("first", [0, 1, 25, 40])
-def test_two_ranks_together_have_seen_what_one_would(first: int) -> None:
-    features, ranks = drawn(40, 3, 8), (Gaussian(), Gaussian())
-    for gaussian, part in zip(ranks, (features[:first], features[first:]), strict=True):
-        if len(part):
-            gaussian.add(part)
-    whole, alone = ranks[0].merged(ranks[1]), Gaussian.of(features)
-    assert whole.num == 40
-    torch.testing.assert_close(whole.mean, alone.mean)
-    torch.testing.assert_close(whole.scatter, alone.scatter)
-    before = ranks[0].num
-    whole.add(features)
-    assert ranks[0].num == before  # a new one
-
-
 def test_the_distance_is_that_of_the_formula_with_scipys_square_root() -> None:
     a, b = drawn(100, 12, 9), drawn(80, 12, 10) * 0.5 + 1
     s, t = np.cov(a.T), np.cov(b.T)

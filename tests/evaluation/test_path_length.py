@@ -49,6 +49,14 @@ def test_the_hundredths_at_both_ends_are_cut() -> None:
     assert path_length([(torch.zeros_like(ways), ways)], same, same, apart).value == pytest.approx(1, rel=1e-6)
 
 
+def test_the_interval_is_as_wide_as_fresh_paths_vary() -> None:
+    """The upper tail is long: where it is cut varies as well."""
+    ends = [(drawn(1000, 1, 100 + i), drawn(1000, 1, 500 + i)) for i in range(100)]
+    found = [path_length([pair], same, lambda w: w**3, apart) for pair in ends]
+    spread = np.std([estimate.value for estimate in found])
+    assert np.mean([(estimate.high - estimate.low) / 3.92 for estimate in found]) == pytest.approx(spread, rel=0.1)
+
+
 def test_in_z_the_way_is_an_arc() -> None:
     """Unit vectors at a right angle are pi / 2 apart, the chord being 2^(1/2)."""
     ends = torch.tensor([[1.0, 0.0]] * 20).double(), torch.tensor([[0.0, 1.0]] * 20).double()

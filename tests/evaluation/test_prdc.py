@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gannet.errors import UserError
+from gannet.evaluation.estimate import Estimate
 from gannet.evaluation.prdc import density_coverage, precision_recall
 
 CLUSTERS = 10
@@ -97,12 +98,39 @@ def test_ties_are_decided_as_in_float64(offset: float) -> None:
     assert values(torch.from_numpy(real), torch.from_numpy(fake)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_intervals_are_those_of_shares() -> None:
-    """A share p of n images has the deviation (p (1 - p) / n)^(1/2)."""
-    real, fake = drawn(400, 6, 11), drawn(400, 6, 12) * 1.3
-    for found in (*precision_recall(real, fake), density_coverage(real, fake)[1]):
-        deviation = (found.value * (1 - found.value) / 400) ** 0.5
-        assert (found.high - found.low) / 3.92 == pytest.approx(deviation, rel=0.1)
+@pytest.mark.parametrize(("num_real", "num_fake"), [(300, 300), (300, 1000)])
+def test_the_intervals_hold_what_fresh_images_give_on_average(num_real: int, num_fake: int) -> None:
+    """40 draws of both sets, each with its intervals: neighbourhoods vary with the images whose they are."""
+    draws: list[list[Estimate]] = []
+    for i in range(40):
+        real, fake = drawn(num_real, 16, 100 + i), drawn(num_fake, 16, 200 + i) * 0.9
+        draws.append([*precision_recall(real, fake), *density_coverage(real, fake)])
+    for found in zip(*draws, strict=True):
+        values = np.array([estimate.value for estimate in found])
+        held = [estimate.low <= values.mean() <= estimate.high for estimate in found]
+        assert np.mean(held) >= 0.85
+        if values.mean() < 0.99 or values.mean() > 1:  # cut off at 1 the interval is half
+            width = np.mean([(estimate.high - estimate.low) / 3.92 for estimate in found])
+            assert 0.85 < width / values.std() < 1.35
+
+
+def test_where_all_images_count_alike_the_interval_is_by_the_rule_of_three() -> None:
+    """None of n with another verdict leaves a share of 3 / n of them possible."""
+    real = drawn(500, 2, 11)
+    precision, _ = precision_recall(real, real[:50] * 0.1)
+    assert (precision.value, precision.high) == (1, 1) and 0.5 < precision.low <= 0.94
+    precision, recall = precision_recall(real, real[:50] + 100)
+    assert (precision.low, precision.value, precision.high) == (0, 0, pytest.approx(3 / 50))
+    assert (recall.low, recall.value, recall.high) == (0, 0, pytest.approx(3 / 500))
+    density, coverage = density_coverage(real, real[:50] + 100)
+    assert (density.value, density.high) == (0, pytest.approx(3 / 50))
+    assert (coverage.value, coverage.high) == (0, pytest.approx(3 / 500))
+
+
+def test_the_fewest_images_have_intervals() -> None:
+    four, six = (drawn(4, 2, 17), drawn(4, 2, 18)), (drawn(6, 2, 17), drawn(6, 2, 18))
+    for found in (*precision_recall(*four), *density_coverage(*six)):
+        assert found.low <= found.value <= found.high and found.low < found.high
 
 
 def test_too_few_images_are_refused() -> None:

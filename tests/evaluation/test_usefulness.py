@@ -111,6 +111,25 @@ def test_the_true_accuracy_is_in_the_interval_as_often_as_said() -> None:
     assert 0.93 < inside / 400 < 0.995
 
 
+@pytest.mark.parametrize("chances", [(0.9, 0.9), (0.9, 0.7), (0.7, 0.4)])
+def test_the_true_balanced_accuracy_is_in_the_interval_of_unequal_classes_too(chances: tuple[float, float]) -> None:
+    """60 images of one class and 3 of the other, which in many cases are all right: then they seem to be sure."""
+    random, inside = np.random.Generator(np.random.Philox(1)), 0
+    labels = np.repeat([0, 1], [60, 3])
+    for _ in range(200):
+        right = np.tile(random.random(63) < np.array(chances)[labels], (5, 1)).astype(float)
+        balanced = accuracy(right, labels).balanced
+        inside += balanced.low <= np.mean(chances) <= balanced.high
+    assert inside / 200 >= 0.9
+
+
+def test_a_gain_of_two_images_is_none_however_many_others_there_are() -> None:
+    """200 images that are as right as before, and both images of the other class, which were wrong."""
+    gained = np.repeat([[0.0, 1.0]] * 5, [200, 2], axis=1)
+    gain = accuracy(gained, np.repeat([0, 1], [200, 2]), least=-1).balanced
+    assert gain.value == 0.5 and gain.low < 0 and verdict(gain) == "cannot be told"
+
+
 @pytest.mark.parametrize(("channels", "side"), [(1, 8), (3, 28), (4, 64), (3, 100)])
 def test_images_of_all_kinds_are_classified(channels: int, side: int) -> None:
     images = np.random.Generator(np.random.Philox(1)).integers(0, 256, (6, channels, side, side), np.uint8)

@@ -33,6 +33,7 @@ def test_final_and_best_over_seeds(two_groups: list[Path], tmp_path: Path) -> No
     found = compare(*two_groups, out=tmp_path / "out")
     batch, spectral = found.rows
     assert (batch.group, spectral.group) == ("D.norm batch", "D.norm spectral")
+    assert batch.best and spectral.best
     assert (batch.best.values, batch.best.mean, batch.best.std) == ((2.0, 4.0, 3.0), 3.0, 1.0)
     assert (batch.final.values, batch.best_kimg) == ((3.0, 5.0, 4.0), [2.0, 2.0, 2.0])
     assert spectral.best.values == (1.0, 1.0, 1.0) and spectral.best_kimg == [4.0, 4.0, 4.0]
@@ -69,8 +70,31 @@ def test_higher_is_better_where_the_metric_says_so(by_hand: Make, tmp_path: Path
     runs = [by_hand("a", 0, {1.0: 0.2, 2.0: 0.6, 4.0: 0.4}, better="higher")]
     runs += [by_hand("b", 0, {1.0: 0.5, 2.0: 0.5, 4.0: 0.9}, SPECTRAL, better="higher")]
     a, b = compare(*runs, out=tmp_path / "out").rows
-    assert (a.best.mean, b.best.mean) == (0.6, 0.9)
+    assert a.best and b.best and (a.best.mean, b.best.mean) == (0.6, 0.9)
     assert (a.to_quality.quality, a.to_quality.kimg, b.to_quality.kimg) == (0.6, 2.0, 4.0)
+
+
+def test_who_looks_more_often_is_no_better_for_it(by_hand: Make, tmp_path: Path) -> None:
+    """Of two runs, one was measured at four moments, and is at its best where the other was not measured."""
+    runs = [by_hand("a", 0, {1.0: 5.0, 2.0: 4.0, 3.0: 1.0, 4.0: 6.0}), by_hand("b", 0, {2.0: 3.0, 4.0: 2.0}, SPECTRAL)]
+    found = compare(*runs, out=tmp_path / "out")
+    a, b = found.rows
+    assert a.best and b.best and (a.best.values, b.best.values) == ((4.0,), (2.0,))
+    assert (a.best_kimg, a.to_quality.quality) == ([2.0], 4.0)
+    assert "The best KID is that of the 2 moments at which all runs were measured; some run has 4." in found.notes
+
+
+def test_without_a_common_moment_there_is_no_best(by_hand: Make, tmp_path: Path) -> None:
+    runs = [by_hand("a", 0, {1.0: 5.0, 3.0: 4.0}), by_hand("b", 1, {2.0: 3.0, 4.0: 2.0})]
+    runs += [by_hand("c", 0, {2.0: 3.0, 4.0: 2.0}, SPECTRAL)]
+    found = compare(*runs, out=tmp_path / "out")
+    a, c = found.rows
+    assert a.best is None and c.best is None and a.final.values == (4.0, 2.0)
+    assert a.to_quality.kimg is None and [test.of for test in found.tests] == ["final"]
+    assert any(note.startswith("KID was never measured at the same moment in all runs") for note in found.notes)
+    assert any(note.startswith("KID of D.norm batch has no mean over seeds") for note in found.notes)
+    assert "kimg to a mean of" not in str(found) and found.pictures[0].exists()
+    assert compare(*runs, out=tmp_path / "out", quality=2.0).rows[1].to_quality.kimg == 4.0
 
 
 def test_unlike_protocols_are_refused(by_hand: Make, tmp_path: Path) -> None:

@@ -3,10 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gannet.errors import UserError
-from gannet.experiments.records import differences, find_runs, grouped, read_run, said
+from gannet.experiments.records import (
+    Measured,
+    at_the_same_moments,
+    differences,
+    find_runs,
+    grouped,
+    read_run,
+    said,
+)
 
 Make = Callable[..., Path]
 WIDER = {"D.width": 128}
@@ -132,3 +141,20 @@ def test_the_mean_is_over_moments_that_all_runs_have(by_hand: Make) -> None:
     (group,) = grouped([read_run(run) for run in runs])
     kimg, values = group.curve("KID")
     assert kimg.tolist() == [1.0, 3.0] and values.tolist() == [[4.0, 1.0], [6.0, 3.0]]
+
+
+def test_runs_without_a_common_moment_have_no_mean(by_hand: Make) -> None:
+    runs = [by_hand("a", 0, kid={1.0: 4.0, 2.0: 2.0}), by_hand("b", 1, kid={1.5: 6.0})]
+    (group,) = grouped([read_run(run) for run in runs])
+    kimg, values = group.curve("KID")
+    assert kimg.shape == (0,) and values.shape == (2, 0)
+
+
+def test_batches_of_another_size_come_to_the_same_moments(by_hand: Make) -> None:
+    kid = [{0.5: 4.0, 1.0: 3.0, 1.5: 2.0}, {0.5: 9.0, 1.0: 8.0, 1.5: 7.0, 2.0: 6.0}]
+    a, b = (read_run(by_hand(str(i), i, kid=each)).metrics["KID"] for i, each in enumerate(kid))
+    b = Measured(b.kimg + np.array([0.012, 0.0, 0.1, 0.2]), b.scores)
+    found = at_the_same_moments([a, b])
+    assert [each.values.tolist() for each in found] == [[4.0, 3.0, 2.0], [9.0, 8.0, 7.0]]
+    late = Measured(b.kimg + np.array([0.0, 0.2, 0.0, 0.0]), b.scores)
+    assert [each.values.tolist() for each in at_the_same_moments([a, late])] == [[4.0, 2.0], [9.0, 7.0]]

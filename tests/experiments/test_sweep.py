@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from gannet.evaluation.protocol import Score
 from gannet.experiments import seeds as seeds_module
 from gannet.experiments.results import Result, Swept
 from gannet.experiments.statistics import Summary
+from gannet.experiments.sweep import images_of, refuse_other
 from gannet.sessions import train_plan
 from gannet.training.pictures import read_stats
 
@@ -109,7 +111,7 @@ def test_what_diverges_or_cannot_be_is_noted_and_the_rest_goes_on(
         return train_plan(plan, path, *more)
 
     monkeypatch.setattr(seeds_module, "train_plan", played)
-    assert asked("--vary", "optim.D.lr=1e-4,1e-3", "--vary", "data.resolution=16,32,24") == 0
+    assert asked("--vary", "optim.D.lr=1e-4,1e-3", "--vary", "D.width=4,8,0") == 0
     found = json.loads(Path("swept/results.json").read_text("utf-8"))["results"]
     states = {each["number"]: each["state"] for each in found}
     assert states == {0: "done", 1: "done", 2: "refused", 3: "diverged", 4: "diverged", 5: "refused"}
@@ -165,3 +167,22 @@ def test_unlike_protocols_make_no_table(tmp_path: Path) -> None:
     found = Swept(tmp_path, ["optim.D.lr"], [result(0, 0.5, images=100), result(1, 0.5, images=200)], 2, True)
     with pytest.raises(UserError, match=r"precision cannot be compared: .*images 100.* 200"):
         found.write()
+    assert len(json.loads((tmp_path / "results.json").read_text("utf-8"))["results"]) == 2
+    assert not (tmp_path / "results.md").exists()
+
+
+def test_other_images_are_another_sweep() -> None:
+    def begin(names: list[str], width: tuple[int, int, int] = (16, 16, 20), other: Any = None) -> Any:
+        scan = SimpleNamespace(num=len(names), width=width, height=(16, 16, 16))
+        return SimpleNamespace(scan=scan, source=SimpleNamespace(names=names, other=other))
+
+    first, again = images_of(begin(["a.png", "b.png"])), images_of(begin(["a.png", "b.png"]))
+    assert first == again and (first["images"], first["image sizes"]) == (2, ["16x16", "16x16", "20x16"])
+    others = [
+        images_of(begin(["a.png", "c.png"])),
+        images_of(begin(["a.png", "b.png"], (16, 16, 32))),
+        images_of(begin(["a.png", "b.png"], other=SimpleNamespace(names=["c.png"]))),
+    ]
+    for other in others:
+        with pytest.raises(UserError, match="holds another sweep, with image"):
+            refuse_other(first, other, Path("swept"))

@@ -13,6 +13,9 @@ from gannet.experiments.vary import Listed, Ranged, checked, parse_vary, words
 from gannet.options import sweep_options
 from gannet.recipes import recipe
 
+OTHER_METRIC = ("data.resolution", "resolution", "data.held-out", "data.channels", "data.fit", "data.labels")
+OTHER_METRIC += ("train.evaluate-num", "train.extractor", "train.metric")
+
 
 def recipe_of(settings: Mapping[str, str]) -> Recipe:
     return sweep_options(recipe("dcgan-shapes"), words(settings))[1]
@@ -26,6 +29,7 @@ def recipe_of(settings: Mapping[str, str]) -> Recipe:
         ("G.attention=8, 8 16", Listed("G.attention", ("8", "8 16"))),
         ("objective.name=hinge,my_module:Mine", Listed("objective.name", ("hinge", "my_module:Mine"))),
         ("D.name=my_module:Mine", Listed("D.name", ("my_module:Mine",))),
+        ("data.flip=true,false", Listed("data.flip", ("true", "false"))),
         ("augment.kimg=50:200:log", Ranged("augment.kimg", 50.0, 200.0, log=True)),
         ("optim.G.lr=1e-5:1e-3", Ranged("optim.G.lr", 1e-5, 1e-3)),
         ("schedules.optim.G.lr=linear to 0 over 50%", Listed("schedules.optim.G.lr", ("linear to 0 over 50%",))),
@@ -51,6 +55,8 @@ def test_lists_and_ranges(text: str, expected: Listed | Ranged) -> None:
         ("train.length=1 kimg,2 kimg", "set by --kimg"),
         ("bacth=1,2", "did you mean 'batch'?"),
         ("json=true,false", "there is no such setting"),
+        ("train.evaluate-every=1,2", "set by --train.evaluate-every"),
+        *((f"{name}=1,2", f"--vary {name}: the metric would be another for each value") for name in OTHER_METRIC),
     ],
 )
 def test_what_is_neither_is_one_line(text: str, says: str) -> None:

@@ -309,6 +309,13 @@ def test_what_cannot_be_measured_is_one_line_before_anything_begins(
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
 
 
+def test_too_few_images_for_a_frechet_distance_leave_no_run_behind(pictures: Pictures, tmp_path: Path) -> None:
+    settings = {**TINY, **EVERY, "train.extractor": "efficientnet-lite0", "train.metric": "frechet"}
+    with pytest.raises(UserError, match="take the metric kid"):
+        train(pictures(), tmp_path / "run", settings)
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_judge_of_gannet_evaluate_measures_a_run(pictures: Pictures, tmp_path: Path) -> None:
     settings = {**TINY, **EVERY, "train.extractor": "efficientnet-lite0", "train.length": "4 iterations"}
     made = train(pictures(), tmp_path / "run", settings)
