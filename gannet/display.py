@@ -38,7 +38,7 @@ class Pace:
         from gannet.plan import duration
 
         (then, before), (now, kimg) = self.marks[0], self.marks[-1]
-        if now <= then:
+        if now <= then or kimg <= before:
             return ""
         speed = (kimg - before) / (now - then)
         return f"{speed * 1000:,.0f} img/s  {duration(max(self.total_kimg - kimg, 0) / max(speed, 1e-9))} left"

@@ -312,6 +312,10 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
     lines = [f"data    {recipe.data.source}{other}: {plan.num_images:,} {items}, {size}, {kind}{classes}"]
     if plan.source.other:
         lines.append(f"        unpaired: G is given the {len(plan.source.other):,} images of {plan.source.other.name}")
+    if recipe.data.kind == "pairs" and not recipe.data.other and found.height[1] == 2 * found.width[1]:
+        lines.append(
+            "        each square image is cut into two halves, a pair: if they are none, name the second folder"
+        )
     if alone := plan.source.unmatched:
         more = ", ..." if len(alone) > 3 else ""
         lines.append(f"        {len(alone):,} without a partner are left out: {', '.join(alone[:3])}{more}")

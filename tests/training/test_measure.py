@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from runs import TINY
-from translation import SRGAN
+from translation import PIX2PIX, SRGAN
 
 import gannet.plan as plan
-from gannet.config import overridden
+from gannet.config import Data, overridden
 from gannet.training import measure
 from gannet.training.loop import Training
 from gannet.training.measure import Speed
@@ -54,3 +54,11 @@ def test_a_run_that_ends_before_d_plays_says_so(pictures: Pictures, monkeypatch:
     begin = plan.start(str(pictures()), "dcgan-shapes", "cpu")
     made = plan.make_plan(begin, overridden(begin.recipe, settings))
     assert any("D never plays: the run ends before --game.start-kimg 0.08" in line for line in made.lines)
+
+
+def test_square_pictures_as_pairs_are_doubted(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "time_iterations", lambda t: 1.0)
+    settings: dict[str, Any] = {**TINY, **PIX2PIX}
+    begin = plan.start(str(pictures()), "dcgan-shapes", "cpu", asked=Data(kind="pairs"))
+    made = plan.make_plan(begin, overridden(begin.recipe, settings))
+    assert any("cut into two halves" in line for line in made.lines)
