@@ -16,10 +16,10 @@ from gannet.errors import DivergedError, UserError
 from gannet.experiments import seeds as module
 from gannet.experiments.seeds import Series, parse_seeds
 from gannet.options import Train
-from gannet.plan import find_recipe
+from gannet.plan import Plan, find_recipe
 from gannet.training import measure
 from gannet.training import run as training_run
-from gannet.training.ranks import ALONE
+from gannet.training.ranks import ALONE, Ranks
 
 Pictures = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
@@ -145,12 +145,16 @@ def test_one_seed_and_several_are_refused(pictures: Pictures, capsys: Capture) -
 def test_a_private_run_of_two_folders_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It does not say where either of them is: the command does."""
     told: list[Any] = []
+
+    def never(ranks: Ranks) -> Plan:
+        raise AssertionError("the run is there: it needs no plan")
+
     monkeypatch.setattr(module, "resume_first", lambda path, length, data, *more: told.append(dict(data)))
     recipe = changed(find_recipe("cyclegan"), "data", other="b", private=True)
     (tmp_path / "seed0").mkdir()
     (tmp_path / "seed0" / "recipe.toml").touch()
     options = Train(source="a", run=tmp_path, seeds="1", if_exists="resume")
-    series = Series.asked(options, recipe, None, lambda ranks: None)  # type: ignore[arg-type,return-value]
+    series = Series.asked(options, recipe, None, never)
     series.folders[0] = tmp_path / "seed0"
     series.one(1, 0, ALONE)
     assert told == [{"source": "a", "other": "b", "group_by": None, "cache": None}]
