@@ -25,6 +25,7 @@ from gannet.plan import facts_of, find_recipe, make_plan, start
 from gannet.recipes import RECIPES
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, pick
+from gannet.sampling import here
 from gannet.sampling import load as load
 from gannet.sampling import sample as sample
 from gannet.sessions import IfExists, Trained, follow, holds_run, resume, starting_from, train_plan
@@ -196,14 +197,14 @@ def translate(
     `to` a takes the way back of a run of CycleGAN. When it is interrupted, what is written stays. Raises
     `UserError` for what the caller can mend.
     """
-    return translated_by(load_translator(run, find_device(device), to), images, out)
+    return translated_by(load_translator(here(run), find_device(device), to), images, out)
 
 
 def upscale(
     run: str | os.PathLike[str], images: str | os.PathLike[str], *, out: str | os.PathLike[str], device: str = "cpu"
 ) -> Translated:
     """`translate` by a run whose G enlarges. Raises `UserError` for others too."""
-    G = load_translator(run, find_device(device))
+    G = load_translator(here(run), find_device(device))
     if G.scale == 1:
         raise UserError(f"{run} makes images as large as those it is given: use gannet translate, or train with srgan")
     return translated_by(G, images, out)

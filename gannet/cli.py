@@ -18,11 +18,16 @@ COMMANDS = {  # by name: the module in gannet.commands that has it, and what it 
     "sample": ("using", "images from a trained generator, or from an ONNX file of one"),
     "translate": ("using", "make other images of images, with a trained pix2pix, CycleGAN or SRGAN"),
     "upscale": ("using", "enlarge images with a trained SRGAN"),
+    "serve": ("serving", "images of a trained generator over HTTP, made together where many ask"),
+    "interpolate": ("walking", "a walk from one generated image to the next, as an animation"),
+    "mix": ("walking", "style mixing: the layers of one generated image with those of another"),
+    "directions": ("exploring", "what a generator can change about an image, found from its weights, as pictures"),
+    "project": ("exploring", "the latent of which a generator makes an image of yours, as nearly as it can"),
     "evaluate": ("judging", "how good a generator or a folder of images is: FID, KID, precision, does it copy"),
     "compare": ("judging", "runs side by side, over seeds: curves, grids, tables, a paired test"),
     "diagnose": ("judging", "what is going wrong in a run or a log, since when, and the one change to make"),
     "sweep": ("training", "train with many settings, in a grid or a search, and say which was best"),
-    "export": ("using", "a trained generator as one file: ONNX, for use without torch, or safetensors"),
+    "export": ("using", "a trained generator as one file, ONNX or safetensors, or published on the Hugging Face hub"),
     "scaffold": ("looking", "print a plain PyTorch training script to learn from"),
     "fetch": ("looking", "load data sets and networks ahead, for machines without a network"),
     "cache": ("looking", "list or remove the decoded images on disk"),
@@ -46,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command, rest = (argv[0], argv[1:]) if argv else ("--help", [])
     try:
         if command in ("--help", "-h", "help"):
-            print(HELP.format(commands="\n".join(f"  {name:<9} {about}" for name, (_, about) in COMMANDS.items())))
+            print(HELP.format(commands="\n".join(f"  {name:<11} {about}" for name, (_, about) in COMMANDS.items())))
             return 0
         if command == "--version":
             print(f"gannet {__version__}")

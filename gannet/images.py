@@ -111,3 +111,12 @@ def png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def encoded(picture: Image.Image, format: str) -> bytes:
+    """The picture as the bytes of a file, `png` or `webp` (without loss)."""
+    if format == "png":
+        return png(picture)
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", lossless=True, exact=True)
+    return buffer.getvalue()

@@ -25,6 +25,9 @@ class Stream(IntEnum):
     REALS = 4
     STANDING = 5
     CROP = 6
+    VARIATION = 7
+    BURN_IN = 8
+    REJECTION = 9
 
 
 def philox(seed: int, stream: Stream, counter: int = 0) -> np.random.Philox:

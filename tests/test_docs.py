@@ -14,17 +14,18 @@ from gannet import api
 from gannet.cli import main
 from gannet.evaluating import generated
 from gannet.generation.export import export
+from gannet.generation.load import load
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--kimg", "0.016", "--batch", "8", "--train.precision", "float32", "--samples.num", "4", "--resolution", "16"]
 TRANSLATION = [*("--kimg", "0.004", "--batch", "2", "--train.precision", "float32"), *("--resolution", "32")]
 TRANSLATION += ["--samples.num", "2", "--G.width", "4", "--D.width", "4"]
 TRAINED = "runs/pix2pix"
-GIVEN = {"runs/cyclegan": "resnet-blocks", "runs/srgan": "srresnet"}
+GIVEN = {"runs/cyclegan": "resnet-blocks", "runs/srgan": "srresnet", "runs/styled": "stylegan2"}
 VIDEOS = "path/to/videos"
 CLIPS = {"runs/moving-dvdgan-small": 0, "runs/prediction": 2}
 SWEPT = ["--train.extractor", "efficientnet-lite0", "--train.evaluate-num", "4", "--train.evaluate-every", "1"]
-FILES = ("mine.toml", "FILE.toml", "model.onnx", "model.safetensors")
+FILES = ("mine.toml", "FILE.toml", "model.onnx", "model.safetensors", "latents.npy")
 BUDGETS = ("--kimg", "--epochs", "--minutes", "--batch", "--resolution")
 DOWNLOADED = ("mnist", "fashion-mnist", "cifar10")
 
@@ -64,6 +65,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows = [f"{i},{1 + 0.1 * (i % 3)},{2 - 0.1 * (i % 3)}" for i in range(100)]
         (place / "log.csv").write_text("\n".join(["step,d_loss,g_loss", *rows]), "utf-8")
         (place / "mine.toml").write_text(api.recipes_text("small"), "utf-8")
+        np.save(place / "latents.npy", load(place / "run").noise(0, 0, 2))
         for to in ("onnx", "safetensors"):
             export(place / "run", to=to, out=place / f"model.{to}")
     return place
@@ -79,6 +81,8 @@ def in_place(command: str, place: Path) -> list[str]:
     words = [str(place / "images") if word in DOWNLOADED else word for word in words]
     if words[0] == "diagnose":
         words[1] = str(place / "log.csv")
+    if words[0] == "project":
+        words = [*words[:2], str(place / "images" / "square" / "0.png"), *words[3:], "--steps", "2"]
     if words[0] == "evaluate" and "--extractor" not in words:
         words += ["--extractor", "efficientnet-lite0"]
     if words[0] not in ("train", "sweep"):

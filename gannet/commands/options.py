@@ -1,6 +1,5 @@
 """What the options of several commands have in common."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
@@ -8,7 +7,7 @@ from tyro.conf import Positional, arg
 INTERRUPTED = 4
 
 
-RunFolder = Annotated[Path, Positional, arg(metavar="RUN")]
+RunFolder = Annotated[str, Positional, arg(metavar="RUN")]
 
 
 Data = Annotated[str, Positional, arg(metavar="DATA")]

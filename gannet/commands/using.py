@@ -15,30 +15,44 @@ class Sample:
     """Images or clips from a trained generator: the run folder is all that it needs, or a file of gannet export."""
 
     run: RunFolder
-    num: int = 64
-    """How many images."""
+    num: int | None = None
+    """How many images; 64 without it."""
     seed: int = 0
     """Image i of a seed is always the same."""
+    seeds: str | None = None
+    """Images by name, such as 3,17:5 for image 0 of seed 3 and image 5 of seed 17."""
+    like: str | None = None
+    """Variations around one image, named as in --seeds; it comes first."""
+    latents: Path | None = None
+    """The images of a file of latents, as --save-latents and gannet project write them."""
+    save_latents: bool = False
+    """Write the latents beside the images."""
     out: Path = Path("samples")
-    """Folder for the PNGs, or the PNG itself with --grid."""
+    """Folder for the images, or the file itself with --grid or --sheet, or if it ends in .npy."""
     grid: bool = False
     """One picture of all images."""
     beside_real: bool = False
     """With --grid: real images, as the run saved them, at the left."""
+    sheet: bool = False
+    """One PNG of all images without gaps, and JSON that says where each is, for games."""
     label: str | None = None
     """Only this class, by name or number."""
     per_class: int | None = None
     """This many images of each class, in place of --num."""
     min_realness: float | None = None
-    """Keep only images that D rates at least so, from 0 to 1."""
+    """Keep only images that D rates at least so, from 0 to 1: by probability, or by quantile among reals."""
+    rejection: bool = False
+    """Discriminator rejection sampling: keep images such that they are spread more as the reals are."""
     truncation: float | None = None
     """Less variety, and mostly better images: the largest value of z, such as 1, or for stylegan2 psi, such as 0.7."""
     given: str | None = None
     """For a run of frame prediction: a folder of videos, with whose first frames the clips begin."""
-    format: Literal["webp", "gif", "mp4"] | None = None
-    """Of clips; webp without it, or what --out ends in. Their frames in a row are a PNG beside it."""
+    format: Literal["png", "webp", "gif", "mp4", "npy"] | None = None
+    """png or webp, of clips webp, gif or mp4 (with their frames in a row beside it); npy is one array of uint8."""
     fps: float | None = None
     """Frames a second, of clips; 12 without it."""
+    scale: int = 1
+    """Each pixel becomes so many by so many."""
     device: str = "cpu"
     """cpu, cuda, mps or auto."""
     json: bool = False
@@ -54,22 +68,31 @@ def sample(argv: list[str]) -> None:
         num=options.num if options.per_class is None else options.per_class,
         per_class=options.per_class is not None,
         seed=options.seed,
+        seeds=options.seeds,
+        like=options.like,
+        latents=options.latents,
+        save_latents=options.save_latents,
         out=options.out,
         grid=options.grid,
         beside_real=options.beside_real,
+        sheet=options.sheet,
         label=options.label,
         min_realness=options.min_realness,
+        rejection=options.rejection,
         truncation=options.truncation,
         given=options.given,
         format=options.format,
         fps=options.fps,
+        scale=options.scale,
         device=options.device,
     )
     if options.json:
-        print(json.dumps({"files": [str(f) for f in drawn.files], "num": drawn.num, "num_drawn": drawn.num_drawn}))
+        facts = {"num": drawn.num, "num_drawn": drawn.num_drawn, "acceptance": drawn.acceptance}
+        print(json.dumps({"files": [str(f) for f in drawn.files], **facts}))
     else:
-        kept = f", {drawn.num_drawn} drawn" if options.min_realness is not None else ""
-        print(f"{drawn.num} {drawn.what}{kept}: {drawn.files[0] if options.grid else options.out}")
+        is_rated = options.min_realness is not None or options.rejection
+        kept = f", {drawn.num_drawn} drawn ({drawn.acceptance:.0%} kept)" if is_rated else ""
+        print(f"{drawn.num} {drawn.what}{kept}: {drawn.place}")
 
 
 @dataclass(frozen=True)
@@ -124,23 +147,64 @@ def told(made: Any, options: Upscale) -> int:
 
 @dataclass(frozen=True)
 class Export:
-    """A trained generator as one file, for use elsewhere. An ONNX file is compared with torch before it is written."""
+    """A trained generator as one file, for use elsewhere, or published on the Hugging Face hub with a model card.
+
+    An ONNX file is compared with torch before it is written.
+    """
 
     run: RunFolder
-    to: Literal["onnx", "safetensors"]
-    """onnx for gannet sample without torch, for onnxruntime and game engines; safetensors for gannet and torch."""
+    to: Literal["onnx", "safetensors", "hub"]
+    """onnx for gannet sample without torch, for onnxruntime and game engines; safetensors for gannet and torch; hub
+    for everybody."""
     out: Path | None = None
-    """The file; model.onnx or model.safetensors in this folder without it."""
+    """The file; model.onnx or model.safetensors in this folder without it. Of a dry run the folder; hub without it."""
     opset: Literal[18, 15] = 18
     """Of ONNX; 15 for engines that know no later one."""
+    repo: str | None = None
+    """For hub: OWNER/NAME, which is made if need be."""
+    licence: str | None = None
+    """For hub: what others may do with it, such as apache-2.0 or cc-by-nc-4.0."""
+    dry_run: bool = False
+    """For hub: write what would be sent to a folder, list it, and send nothing."""
+    allow_private: bool = False
+    """For hub: publish a generator that was trained with --private."""
     json: bool = False
     """Print what was written as JSON."""
 
 
 def export(argv: list[str]) -> None:
-    from gannet.generation.export import export
+    from gannet.errors import UserError
 
     options = parse(Export, argv, "export")
-    made = export(options.run, to=options.to, out=options.out, opset=options.opset)
+    if options.to == "hub":
+        publish(options)
+        return
+    hub_only = {"--repo": options.repo, "--licence": options.licence}
+    hub_only |= {"--dry-run": options.dry_run, "--allow-private": options.allow_private}
+    if asked := next((name for name, value in hub_only.items() if value), None):
+        raise UserError(f"{asked} is for --to hub: leave it out")
+    from gannet.generation.export import export
+    from gannet.sampling import here
+
+    made = export(here(options.run), to=options.to, out=options.out, opset=options.opset)
     facts = {"file": str(made.file), "bytes": made.num_bytes, "difference": made.difference}
     print(json.dumps(facts) if options.json else made)
+
+
+def publish(options: Export) -> None:
+    """What `gannet export --to hub` does."""
+    from gannet.errors import UserError
+    from gannet.publishing import publish
+
+    if options.repo is None:
+        raise UserError("--to hub needs the repository's name: add --repo OWNER/NAME")
+    made = publish(
+        options.run,
+        options.repo,
+        licence=options.licence,
+        dry_run=options.dry_run,
+        out=options.out,
+        allow_private=options.allow_private,
+        opset=options.opset,
+    )
+    print(json.dumps(made.to_dict()) if options.json else made)

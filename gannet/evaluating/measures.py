@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -82,14 +82,9 @@ def of_path_length(both: Both) -> Found:
     G = both.G
     if G is None or not G.has_w:
         raise UserError("the metric ppl is the path length in w, which this generator has not: leave it out")
-    network: Any = G.network
-    psi = 1.0 if G.truncation is None else G.truncation
 
     def w_of(zc: Tensor) -> Tensor:
-        return network.w_avg.to(zc.dtype).lerp(network.to_w(zc[:, : G.z_dim], zc[:, G.z_dim :]), psi)
-
-    def images_of(w: Tensor) -> Tensor:
-        return network.bounded(network.synthesis(w[:, None].expand(-1, network.num_layers, -1)))
+        return G.w(zc[:, : G.z_dim], zc[:, G.z_dim :])
 
     def ends() -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, both.fake.num, PATHS):
@@ -99,7 +94,7 @@ def of_path_length(both: Both) -> Found:
             yield torch.cat([one, c], 1), torch.cat([other, c], 1)
 
     how = {"perceptual distance": perceptual_distance(), "space": "w, full", "step": f"{EPSILON:g}"}
-    return {"ppl": (path_length(ends(), w_of, images_of, Lpips(G.device), seed=both.seed), how)}
+    return {"ppl": (path_length(ends(), w_of, G.images_of, Lpips(G.device), seed=both.seed), how)}
 
 
 def perceptual_distance() -> str:

@@ -12,46 +12,56 @@ from PIL import Image
 
 from gannet.errors import UserError
 from gannet.files import write_with
-from gannet.generation.sample import Sample, file_name
+from gannet.generation.sample import Sample
 from gannet.generation.sampler import Sampler
 from gannet.images import class_columns, grid, over_checkerboard, png, to_pil
 
-Format = Literal["webp", "gif", "mp4"]
-FORMATS: tuple[Format, ...] = ("webp", "gif", "mp4")
+Format = Literal["png", "webp", "gif", "mp4", "npy"]
+Moving = Literal["webp", "gif", "mp4"]
+OF_IMAGES: tuple[Format, ...] = ("png", "webp", "npy")
+OF_CLIPS: tuple[Format, ...] = ("webp", "gif", "mp4", "npy")
 FPS = 12.0
 
 
 def chosen_format(G: Sampler, asked: Format | None, fps: float | None, out: Path) -> tuple[Format, float]:
-    """The format that was asked for, or that the name `out` has, else WebP; and frames a second.
+    """The format that was asked for, or that the name `out` has, else PNG, of clips WebP; and frames a second.
 
-    Raises `UserError` where G makes no clips, for rates out of range, and where PyAV is missing.
+    Raises `UserError` for formats that G does not make, rates out of range, and where PyAV is missing.
     """
-    if G.frames == 1 and (asked or fps):
-        raise UserError("this generator makes images, not clips: leave --format and --fps out")
-    if fps is not None and not 1 <= fps <= 100:
+    formats = OF_IMAGES if G.frames == 1 else OF_CLIPS
+    if asked and asked not in formats:
+        what = "images, not clips" if G.frames == 1 else "clips"
+        raise UserError(f"this generator makes {what}: --format is {', '.join(formats[:-1])} or {formats[-1]}")
+    if G.frames == 1 and fps:
+        raise UserError("this generator makes images, not clips: leave --fps out")
+    named: list[Format] = [each for each in formats if out.suffix.lower() == f".{each}"]
+    format: Format = asked or (named[0] if named else formats[0])
+    return format, checked_fps(format, fps or FPS)
+
+
+def checked_fps(format: str, fps: float) -> float:
+    """Frames a second. Raises `UserError` where they are out of range, and where PyAV is missing that MP4 needs."""
+    if not 1 <= fps <= 100:
         raise UserError(f"--fps is {fps:g}, and must be from 1 to 100")
-    named: list[Format] = [each for each in FORMATS if out.suffix.lower() == f".{each}"]
-    format: Format = asked or (named[0] if named else "webp")
     if format == "mp4":
         av()
-    return format, fps or FPS
+    return fps
 
 
-def write_clips(G: Sampler, chosen: Sequence[Sample], seed: int, out: Path, format: Format, fps: float) -> list[Path]:
-    """For each sample an animation and, as a PNG, its frames in a row, named by seed, number and class."""
+def write_clips(G: Sampler, chosen: Sequence[Sample], out: Path, format: Moving, fps: float) -> list[Path]:
+    """For each sample an animation and, as a PNG, its frames in a row, by its name."""
     files = []
     for sample in chosen:
         images = sample.image.reshape(G.frames, G.channels, *sample.image.shape[1:])
-        name = file_name(G, sample, seed)
-        made = {f"{name}.{format}": animation(pictures(images, format), format, fps)}
-        made[f"{name}.png"] = png(grid(images, G.frames))
+        made = {f"{sample.name}.{format}": animation(pictures(images, format), format, fps)}
+        made[f"{sample.name}.png"] = png(grid(images, G.frames))
         for file, data in made.items():
             files.append(out / file)
             write_with(files[-1], lambda file, data=data: file.write(data))
     return files
 
 
-def write_moving_grid(G: Sampler, chosen: Sequence[Sample], out: Path, format: Format, fps: float) -> list[Path]:
+def write_moving_grid(G: Sampler, chosen: Sequence[Sample], out: Path, format: Moving, fps: float) -> list[Path]:
     """All samples in one animation beside `out`; a column for each class where that comes out even."""
     images = np.stack([sample.image for sample in chosen])
     each = images.reshape(len(images), G.frames, G.channels, *images.shape[2:])
@@ -62,14 +72,14 @@ def write_moving_grid(G: Sampler, chosen: Sequence[Sample], out: Path, format: F
     return [path]
 
 
-def pictures(images: np.ndarray, format: Format) -> list[Image.Image]:
+def pictures(images: np.ndarray, format: Moving) -> list[Image.Image]:
     """Frames uint8 `[frames, C, H, W]`; with alpha WebP keeps it, and the others lay it over a checkerboard."""
     if images.shape[1] == 4 and format != "webp":
         images = over_checkerboard(images)
     return [to_pil(image) for image in images]
 
 
-def animation(frames: Sequence[Image.Image], format: Format, fps: float) -> bytes:
+def animation(frames: Sequence[Image.Image], format: Moving, fps: float) -> bytes:
     """The frames as the bytes of a file: WebP without loss, GIF with 256 colours a frame, MP4 (H.264) with some."""
     buffer = io.BytesIO()
     if format == "mp4":

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from gannet.config import CONVERTER, Data
 from gannet.errors import UserError
-from gannet.generation.sampler import Sampler, check_shares, hot, no_sampler
+from gannet.generation.directions import Method, find_directions
+from gannet.generation.sampler import Sampler, check_shares, no_sampler
 from gannet.generation.translate import ImageToImage
 from gannet.generation.truncation import standing_statistics
 from gannet.networks import DISCRIMINATORS, GENERATORS, TRANSLATORS
@@ -36,14 +37,26 @@ class Discriminator:
 
     network: nn.Module
     is_classifier: bool
+    real_logits: tuple[float, ...] = ()
+    """Quantiles of its logits for reals, from the least to the largest, where it is no classifier."""
 
     @torch.inference_mode()
     def realness(self, x: Tensor, c: Tensor) -> Tensor:
-        """The probability that D gives to each image x `[N, C, R, R]` in [-1, 1]: `[N]` in [0, 1].
+        """How real each image x `[N, C, R, R]` in [-1, 1] is to D: `[N]` in [0, 1].
 
-        Of several logits of an image it is the mean.
+        It is the probability that D gives, of several logits their mean; where D is no classifier, the share of
+        reals whose logit is no larger.
         """
-        return torch.sigmoid(self.network(x, c).float()).reshape(len(x), -1).mean(1)
+        if self.is_classifier:
+            return torch.sigmoid(self.network(x, c).float()).reshape(len(x), -1).mean(1)
+        share = np.linspace(0, 1, len(self.real_logits))
+        logits = self.logits(x, c).cpu().numpy()
+        return torch.from_numpy(np.interp(logits, self.real_logits, share, left=0, right=1))
+
+    @torch.inference_mode()
+    def logits(self, x: Tensor, c: Tensor) -> Tensor:
+        """D's logit of each image, or the mean of its several: `[N]`."""
+        return self.network(x, c).float().reshape(len(x), -1).mean(1)
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,10 @@ class Generator(Sampler):
     @property
     def has_w(self) -> bool:
         return hasattr(self.network, "w_avg")
+
+    @property
+    def shows_w(self) -> bool:
+        return self.has_w
 
     def truncated(self, truncation: float) -> "Generator":
         """A copy whose images are more like each other, and mostly better.
@@ -89,11 +106,43 @@ class Generator(Sampler):
         Clip i goes on from the first frames number (start + i) modulo M of `given`, where G is given some.
         Raises `UserError` where there are none.
         """
-        network: Any = self.network
+        if self.truncation is not None and self.has_w:
+            return self.images_of(self.w(z, c))
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            if self.truncation is not None and self.has_w:
-                return network.truncated(z, c, self.truncation).float()
-            return network(z, c, *self.start_of(start, len(z))).float()
+            return self.network(z, c, *self.start_of(start, len(z))).float()
+
+    @torch.no_grad()  # so that layers can be replaced, which inference mode forbids
+    def w(self, z: Tensor, c: Tensor) -> Tensor:
+        """w of z `[N, z_dim]` and c `[N, num_classes]`, once for each layer: `[N, num_layers, w_dim]`.
+
+        A truncated copy gives them nearer to their average. Raises `UserError` where G has no w.
+        """
+        network = self.styled()
+        w = network.mapping(z, c)
+        return (w if self.truncation is None else network.near_average(w, self.truncation)).contiguous()
+
+    @torch.inference_mode()
+    def images_of(self, w: Tensor) -> Tensor:
+        """Images of w `[N, num_layers, w_dim]`: `images_of(w(z, c))` is `images(z, c)`. It does not truncate.
+
+        Layers may have the w of several images (style mixing). Raises `UserError` where G has no w.
+        """
+        network = self.styled()
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return network.bounded(network.synthesis(w)).float()
+
+    def styled(self) -> Any:
+        """The network, which has a w. Raises `UserError` where it has none."""
+        if not self.has_w:
+            raise UserError("this generator makes images of z without a w between, as only stylegan2 has one")
+        return self.network
+
+    def directions(self, num: int, method: Method = "factorised", label: int | str | None = None) -> np.ndarray:
+        """The `num` strongest directions of `find_directions`, float32 `[num, w_dim]`, or `[num, z_dim]` without a w.
+
+        Each is one standard deviation: `images(z + 2 * d, c)` or `images_of(w + 2 * d)` goes two of them along d.
+        """
+        return find_directions(self, num, method, label).vectors
 
     def start_of(self, start: int, num: int) -> tuple[Tensor, ...]:
         """The first frames of clips number `start` to `start + num`, of a G that is given some; else nothing."""
@@ -106,19 +155,19 @@ class Generator(Sampler):
     def joined(self, parts: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(parts)) if parts else torch.empty(0)
 
-    def z(self, seed: int, start: int, num: int, stream: Stream = Stream.SAMPLE) -> Tensor:
-        return torch.from_numpy(self.noise(seed, start, num, stream)).to(self.device)
-
-    def one_hot(self, numbers: np.ndarray) -> Tensor:
-        return torch.from_numpy(hot(numbers, len(self.classes))).to(self.device)
+    def as_input(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
 
     def discriminator(self) -> Discriminator:
         """The D beside this generator. Raises `UserError` when the run has none."""
         folder = self.folder.parent / "discriminator"
         if not folder.exists():
-            raise UserError(f"{folder} is not there, so nothing can rate the images: leave --min-realness out")
+            raise UserError(
+                f"{folder} is not there, so nothing can rate the images: leave --min-realness and --rejection out"
+            )
         network, config = load_network(folder, DISCRIMINATORS)
-        return Discriminator(network.to(self.device), bool(config.get("logit_is_probability")))
+        is_classifier, reals = bool(config.get("logit_is_probability")), config.get("real_logits", ())
+        return Discriminator(network.to(self.device), is_classifier, tuple(map(float, reals)))
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Generator:
@@ -133,7 +182,11 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Ge
 
 
 def load_translator(path: str | os.PathLike[str], device: str | torch.device = "cpu", to: Side = "b") -> ImageToImage:
-    """What a run translates with, as `load_any`. Raises `UserError` too where it makes images of noise."""
+    """What a run translates with, as `load_any`. Raises `UserError` too for ONNX files, and images of noise."""
+    if Path(path).suffix.lower() == ".onnx":
+        raise UserError(
+            f"{path} is an ONNX file, which is for other programs: gannet translate takes the run it was exported from"
+        )
     G = load_any(path, device, to)
     if isinstance(G, Generator):
         how = f"gannet sample {quote(str(path))} --out DIR"

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from gannet.errors import UserError, one_line
-from gannet.generation.sampler import Sampler, check_shares, hot, no_sampler
-from gannet.noise import Stream
+from gannet.generation.sampler import Sampler, check_shares
 
 SUFFIX = ".onnx"
 KEY = "gannet"  # of the facts in the file's metadata, as JSON
@@ -39,11 +38,19 @@ class OnnxGenerator(Sampler):
             raise UserError("an ONNX file knows no psi, as its w is within: leave --truncation out, or sample the run")
         return replace(self, truncation=self.bounded(truncation))
 
-    def z(self, seed: int, start: int, num: int, stream: Stream = Stream.SAMPLE) -> np.ndarray:
-        return self.noise(seed, start, num, stream)
+    def as_input(self, values: np.ndarray) -> np.ndarray:
+        return values
 
-    def one_hot(self, numbers: np.ndarray) -> np.ndarray:
-        return hot(numbers, len(self.classes))
+    def w(self, z: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """Raises `UserError`: the file goes from z to images."""
+        raise self.no_w()
+
+    def images_of(self, w: np.ndarray) -> np.ndarray:
+        """Raises `UserError`: the file goes from z to images."""
+        raise self.no_w()
+
+    def no_w(self) -> UserError:
+        return UserError(f"{self.folder} goes from z to images and shows no w: name a run of stylegan2 instead")
 
     def images(self, z: np.ndarray, c: np.ndarray, start: int = 0) -> np.ndarray:
         """G(z, c): `[N, C, R, R]`, of clips `[N, frames * C, R, R]`. Raises `UserError` where it fails."""
@@ -58,7 +65,9 @@ class OnnxGenerator(Sampler):
 
     def discriminator(self) -> Any:
         """Raises `UserError`: an ONNX file holds G alone."""
-        raise UserError("an ONNX file holds no D to rate images with: leave --min-realness out, or sample the run")
+        raise UserError(
+            "an ONNX file holds no D to rate images with: leave --min-realness and --rejection out, or sample the run"
+        )
 
 
 def load_onnx(path: str | os.PathLike[str], device: str = "cpu", threads: int = 0) -> OnnxGenerator:
@@ -74,7 +83,10 @@ def load_onnx(path: str | os.PathLike[str], device: str = "cpu", threads: int = 
     session = open_session(str(file), threads)
     facts = facts_of(session.get_modelmeta().custom_metadata_map, file)
     if facts.get("kind") == "translator":
-        raise no_sampler(file)
+        raise UserError(
+            f"{file} makes images of images, not of noise; Gannet translates with the run that it was exported from:"
+            " gannet translate RUN FOLDER --out DIR (the file is for other programs)"
+        )
     try:
         classes, shares = tuple(map(str, facts["classes"])), tuple(map(float, facts["class_shares"]))
         sizes = {name: int(facts[name]) for name in ("z_dim", "resolution", "channels", "frames")}

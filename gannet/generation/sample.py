@@ -1,30 +1,42 @@
-"""Files of images from a trained generator, all of them or those that D takes for real."""
+"""Files of images from a trained generator, all of them or those that a filter keeps."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from gannet.errors import UserError
 from gannet.files import write_with
-from gannet.generation.sampler import Sampler, check_num, in_turn
-from gannet.images import class_columns, grid, png, side_by_side, to_pil
+from gannet.generation.filter import Filter
+from gannet.generation.latents import Latents
+from gannet.generation.sampler import Sampler, check_num
+from gannet.images import class_columns, encoded, grid, side_by_side, to_pil
 
 BATCH = 64
 HOPELESS_AFTER = 2000  # images drawn
 HOPELESS_RATE = 0.002  # of them kept
+WIDEST = 16383  # pixels of a side, in WebP
+
+Picture = Literal["png", "webp"]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image or clip: number within the seed, class, pixels uint8 `[C, R, R]` or `[frames * C, R, R]`."""
+    """One image or clip: its number, class, name, and pixels uint8 `[C, R, R]` or `[frames * C, R, R]`."""
 
     number: int
     label: int
+    name: str
+    """With the class at its end, where there are classes."""
     image: np.ndarray
+
+    def enlarged(self, scale: int) -> "Sample":
+        """With each pixel as a square of `scale` by `scale`."""
+        return self if scale == 1 else replace(self, image=self.image.repeat(scale, axis=1).repeat(scale, axis=2))
 
 
 @dataclass(frozen=True)
@@ -34,59 +46,51 @@ class Drawn:
     files: list[Path]
     num: int
     num_drawn: int
-    what: str = "images"
+    what: str
+    place: Path
+    """The folder of the files, or the file itself where there is one."""
+
+    @property
+    def acceptance(self) -> float:
+        """The share that was kept, from 0 to 1."""
+        return self.num / self.num_drawn
 
 
-def samples(
-    G: Sampler, seed: int, label: int | None, min_realness: float | None, equally: bool, batch: int
-) -> Iterator[tuple[list[Sample], np.ndarray]]:
-    """Batch after batch, without end: those of the batch that were kept, and the ratings of all `[batch]` if asked for.
-
-    `equally` goes through the classes in turn, however often each was in the data.
-    """
-    D = G.discriminator() if min_realness is not None else None
-    if D and not D.is_classifier:
-        raise UserError(
-            "this run's D gives no probabilities, so there is no realness to ask for: leave --min-realness out"
-        )
+def samples(latents: Latents, filter: Filter | None, batch: int) -> Iterator[tuple[list[Sample], int]]:
+    """Batch after batch, to the end of the latents if there is one: what was kept, and how many were drawn for it."""
+    G, ends = latents.G, latents.num
     for first in count(step=batch):
-        labels = in_turn(first, batch, len(G.classes)) if equally else G.label_numbers(batch, label, first)
-        c = G.one_hot(labels)
-        x = G.images(G.z(seed, first, batch), c, first)
-        ratings = D.realness(x, c).cpu().numpy() if D else np.ones(batch)
+        size = batch if ends is None else min(batch, ends - first)
+        if size <= 0:
+            return
+        labels = latents.labels(first, size)
+        x, c = latents.images(first, size)
+        kept = np.flatnonzero(filter.keeps(x, c, first)) if filter else np.arange(size)
         images = G.to_uint8(x)
-        kept = np.flatnonzero(ratings >= (min_realness or 0.0))
-        yield [Sample(first + int(i), int(labels[i]), images[i]) for i in kept], ratings
+        found = []
+        for i in kept:
+            number, label = first + int(i), int(labels[i])
+            found.append(Sample(number, label, latents.name_of(number, label), images[i]))
+        yield found, size
 
 
 def draw(
-    G: Sampler,
+    latents: Latents,
     num: int,
-    seed: int = 0,
-    label: int | str | None = None,
     per_class: bool = False,
-    min_realness: float | None = None,
+    filter: Filter | None = None,
     progress: Callable[[int, int], None] | None = None,
-    equally: bool = False,
 ) -> tuple[list[Sample], int]:
-    """`num` samples (of each class with `per_class`), and how many were drawn to have them.
-
-    With `equally` they go through the classes in turn, else as `Sampler.label_numbers`.
+    """The first `num` samples (of each class with `per_class`) that the filter keeps, and how many were drawn for them.
 
     Raises `UserError` where so few are kept that it would not end, and for more than a million.
     """
-    number = None if label is None else G.label_number(label)
-    wanted = dict.fromkeys(range(len(G.classes)), num) if per_class else {-1: num}
-    if per_class and number is not None:
-        raise UserError("--per-class takes every class and --label one: leave one of them out")
-    if per_class and not G.classes:
-        raise UserError("this generator was trained without labels: leave --per-class out")
-    total, chosen, ratings = sum(wanted.values()), [], np.empty(0)
+    num_classes = len(latents.G.classes)
+    wanted = dict.fromkeys(range(num_classes), num) if per_class else {-1: num}
+    total, chosen, num_drawn = sum(wanted.values()), [], 0
     check_num(total, 1, "--per-class times the classes" if per_class else "--num")
-    batch = BATCH if min_realness is not None else min(BATCH, total)
-    for kept, rated in samples(G, seed, number, min_realness, number is None and (equally or per_class), batch):
-        ratings = np.concatenate([ratings, rated])
-        num_drawn = len(ratings)
+    for kept, size in samples(latents, filter, BATCH if filter else min(BATCH, total)):
+        num_drawn += size
         for sample in kept:
             key = sample.label if per_class else -1
             if wanted[key]:
@@ -95,30 +99,39 @@ def draw(
         if progress:
             progress(len(chosen), total)
         if len(chosen) == total:
-            last = chosen[-1].number + 1
-            return chosen, num_drawn if min_realness is not None else last
-        if min_realness is not None and num_drawn >= HOPELESS_AFTER and len(chosen) < HOPELESS_RATE * num_drawn:
-            reached = np.sort(ratings)[-min(total, num_drawn)]
-            raise UserError(
-                f"D rates only {len(chosen)} of {num_drawn:,} images at {min_realness} or more: {total} of them have"
-                f" --min-realness {int(reached * 100) / 100:g}"
-            )
-    raise AssertionError("samples never end")
+            return chosen, chosen[-1].number + 1
+        if filter and num_drawn >= HOPELESS_AFTER and len(chosen) < HOPELESS_RATE * num_drawn:
+            raise filter.hopeless(len(chosen), num_drawn, total)
+    raise UserError(f"there are {num_drawn:,} latents, and {total:,} images were asked for: leave --num out")
 
 
-def write_files(G: Sampler, chosen: list[Sample], seed: int, out: Path) -> list[Path]:
-    """One PNG for each sample, named by seed, number and class."""
+def write_files(chosen: list[Sample], out: Path, format: Picture) -> list[Path]:
+    """One picture for each sample, by its name."""
     files = []
     for sample in chosen:
-        path = out / f"{file_name(G, sample, seed)}.png"
-        data = png(to_pil(sample.image))
-        write_with(path, lambda file, data=data: file.write(data))
-        files.append(path)
+        files.append(out / f"{sample.name}.{format}")
+        data = encoded(to_pil(sample.image), format)
+        write_with(files[-1], lambda file, data=data: file.write(data))
     return files
 
 
-def write_grid(G: Sampler, chosen: list[Sample], out: Path, beside_real: bool = False) -> list[Path]:
-    """All samples in one PNG; a column for each class where that comes out even. Of clips the frames are in a row.
+def write_array(G: Sampler, chosen: list[Sample], out: Path) -> list[Path]:
+    """All samples as one array, uint8 `[N, R, R, C]`, of clips `[N, frames, R, R, C]`: the pixels of the pictures.
+
+    Four channels are red, green, blue and alpha, as in PNG (the colour is not premultiplied).
+    """
+    height, width = chosen[0].image.shape[1:]
+    each = [image for sample in chosen for image in sample.image.reshape(-1, G.channels, height, width)]
+    pixels = np.stack([np.asarray(to_pil(image)) for image in each])
+    shape = (G.frames, height, width) if G.frames > 1 else (height, width)
+    write_with(out, lambda file: np.save(file, pixels.reshape(len(chosen), *shape, G.channels)))
+    return [out]
+
+
+def write_grid(
+    G: Sampler, chosen: list[Sample], out: Path, format: Picture = "png", beside_real: bool = False
+) -> list[Path]:
+    """All samples in one picture; a column for each class where that comes out even. Of clips the frames are in a row.
 
     With `beside_real` the run's grid of reals stands at the left. Raises `UserError` where there is none.
     """
@@ -132,16 +145,7 @@ def write_grid(G: Sampler, chosen: list[Sample], out: Path, beside_real: bool = 
             raise UserError(f"{reals} is not there: leave --beside-real out")
         with Image.open(reals) as left:
             picture = side_by_side(left, picture)
-    write_with(out, lambda file: file.write(png(picture)))
+    if format == "webp" and max(picture.size) > WIDEST:
+        raise UserError(f"the grid has {picture.width:,} x {picture.height:,} pixels, too many for WebP: take .png")
+    write_with(out, lambda file: file.write(encoded(picture, format)))
     return [out]
-
-
-def file_name(G: Sampler, sample: Sample, seed: int) -> str:
-    """Seed, number and class, without an extension."""
-    name = f"_{safe(G.classes[sample.label])}" if G.classes else ""
-    return f"seed{seed}_{sample.number:06d}{name}"
-
-
-def safe(name: str) -> str:
-    """A class name as a part of a file name."""
-    return "".join(ch if ch.isalnum() or ch in "-+" else "_" for ch in name)

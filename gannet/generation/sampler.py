@@ -45,17 +45,26 @@ class Sampler(ABC):
         """Whether z first becomes w, whose average is known (StyleGAN2)."""
         return False
 
-    @abstractmethod
-    def z(self, seed: int, start: int, num: int, stream: Stream = Stream.SAMPLE) -> Any:
-        """z number `start` to `start + num` of a seed, `[num, z_dim]`."""
+    @property
+    def shows_w(self) -> bool:
+        """Whether `w` and `images_of` can be had."""
+        return False
 
     @abstractmethod
-    def one_hot(self, numbers: np.ndarray) -> Any:
-        """Class numbers `[N]` to c `[N, num_classes]`."""
+    def as_input(self, values: np.ndarray) -> Any:
+        """float32 of NumPy as what G takes."""
 
     @abstractmethod
     def images(self, z: Any, c: Any, start: int = 0) -> Any:
         """G(z, c), float32 in [-1, 1]: `[N, C, R, R]`, of clips `[N, frames * C, R, R]`, the first number `start`."""
+
+    @abstractmethod
+    def w(self, z: Any, c: Any) -> Any:
+        """w of z and c, once for each layer: `[N, num_layers, w_dim]`. Raises `UserError` where G shows none."""
+
+    @abstractmethod
+    def images_of(self, w: Any) -> Any:
+        """Images of w `[N, num_layers, w_dim]`, as `images`. Raises `UserError` where G shows none."""
 
     @abstractmethod
     def joined(self, parts: Sequence[Any]) -> Any:
@@ -98,9 +107,20 @@ class Sampler(ABC):
         shape = (self.frames, self.channels) if self.frames > 1 else (self.channels,)
         return self.joined(parts).reshape(num, *shape, self.resolution, self.resolution)
 
+    def z(self, seed: int, start: int, num: int, stream: Stream = Stream.SAMPLE) -> Any:
+        """z number `start` to `start + num` of a seed, `[num, z_dim]`."""
+        return self.as_input(self.noise(seed, start, num, stream))
+
+    def one_hot(self, numbers: np.ndarray) -> Any:
+        """Class numbers `[N]` to c `[N, num_classes]`."""
+        return self.as_input(hot(numbers, len(self.classes)))
+
     def noise(self, seed: int, start: int, num: int, stream: Stream = Stream.SAMPLE) -> np.ndarray:
         """`z` as float32 of NumPy."""
-        z = normal(seed, stream, start, num, self.z_dim)
+        return self.within(normal(seed, stream, start, num, self.z_dim))
+
+    def within(self, z: np.ndarray) -> np.ndarray:
+        """z `[N, z_dim]` from N(0, 1), mapped between the bounds that `truncation` sets, where it sets some."""
         return z if self.truncation is None or self.has_w else truncated_normal(z, self.truncation)
 
     def label_numbers(self, num: int, labels: Labels, start: int = 0) -> np.ndarray:

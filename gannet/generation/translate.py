@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -44,6 +45,12 @@ class ImageToImage:
     def takes_whole(self) -> bool:
         """Whether an image is brought to the size of training, and what is made of it back to its own."""
         return self.scale == 1 and self.data.fit in ("stretch", "pad")
+
+    def sample(self, *_: object, **__: object) -> NoReturn:
+        """Raises `UserError`: there is no noise that it starts from."""
+        raise UserError(
+            "this G makes images of images, not of noise: use its translate(image), or gannet.translate for files"
+        )
 
     def translate(self, image: np.ndarray) -> np.ndarray:
         """What G makes of an image, uint8 `[H, W, C]` to uint8 `[scale * H, scale * W, C]`.

@@ -57,6 +57,8 @@ def generator_folder(path: Path) -> Path:
     if path.is_file() or (path / "config.json").exists():
         return path
     if not (path / "generator").exists():
+        if not (path / "recipe.toml").exists() and (other := next(iter(sorted(path.iterdir())), None)):
+            raise UserError(f"{path} was not written by Gannet: it holds {other.name}, and no run and no generator")
         raise UserError(f"{path} holds no generator yet: it is written at the run's first checkpoint and at its end")
     return path / "generator"
 
@@ -115,14 +117,18 @@ def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]
         raise UserError(
             f"{folder} is a network of your own code ({config['name']}), which is never imported to load one"
         )
+    if not config.keys() & {"name", "settings"}:
+        raise UserError(f"{folder} was not written by Gannet: its config.json says of no network how to build it")
+    version = config.get("gannet", __version__)
+    other = "" if version == __version__ else f" (Gannet {version} wrote them, and this is {__version__})"
     try:
         build = table.find(config["name"])
         facts = config["resolution"], config["channels"], len(config["classes"])
         network = build(*facts, **facts_for(build, frames=config.get("frames", 1)), **config["settings"])
         network.load_state_dict(weights)
     except (KeyError, TypeError, RuntimeError) as error:
-        version = config.get("gannet", __version__)
-        other = "" if version == __version__ else f" (Gannet {version} wrote them, and this is {__version__})"
         reason = f"{str(error).splitlines()[0]}{other}"
         raise UserError(f"the weights and config.json in {folder} do not fit: {reason}") from error
+    except UserError as error:
+        raise UserError(f"{error}{other}") from error
     return network.eval().requires_grad_(False), config

@@ -209,15 +209,14 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
         return self.bounded(self.synthesis(self.mapping(z, c)))
 
-    def truncated(self, z: Tensor, c: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
-        """Images of z `[N, z_dim]` and c `[N, num_classes]`, of w nearer to its average: w_avg + psi (w - w_avg).
+    def near_average(self, w: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
+        """w `[N, num_layers, w_dim]` nearer to its average: w_avg + psi (w - w_avg).
 
         psi 1 leaves w as it is, 0 is the average image; only the first `cutoff` layers have the new w,
         or all of them (1, appendix B).
         """
-        w = self.mapping(z, c)
         near = self.w_avg.to(w.dtype).lerp(w[:, :cutoff], psi)
-        return self.bounded(self.synthesis(near if cutoff is None else torch.cat([near, w[:, cutoff:]], 1)))
+        return near if cutoff is None else torch.cat([near, w[:, cutoff:]], 1)
 
     def bounded(self, images: Tensor) -> Tensor:
         return images if self.training else images.clamp(-1, 1)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gannet.files import whole_folder, write_text, write_with
+from gannet.hub import NETWORK
 from gannet.noted import NOTED
-from gannet.training.initial import FILES
 
 FOLDER = "best"
 LINE = "metric.json"
@@ -50,7 +50,7 @@ def keep_best(run: Path, line: Mapping[str, Any], checkpoint: Path, folders: Ite
     A kill at any moment leaves the old ones or the new ones whole.
     """
     files = {checkpoint: checkpoint.name} | {
-        run / folder / name: f"{folder}/{name}" for folder in folders for name in FILES
+        run / folder / name: f"{folder}/{name}" for folder in folders for name in NETWORK
     }
     with whole_folder(run / FOLDER) as new:
         for file, name in files.items():

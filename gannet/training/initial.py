@@ -12,13 +12,12 @@ from typing import Any
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from gannet.data.pool import reason
 from gannet.errors import UserError
+from gannet.hub import downloaded, is_address
 from gannet.networks.folder import generator_folder, read_network
 from gannet.training.loop import Training
 
 FOLDERS = {"G": "generator", "D": "discriminator"}
-FILES = ("config.json", "model.safetensors")
 MOST_NAMES = 4  # of fresh tensors that are said, of each network
 
 
@@ -76,12 +75,12 @@ def folder_of(name: str, field: str) -> str:
 
 
 def find_initial(address: str, networks: Mapping[str, nn.Module], built: Mapping[str, str], cache: Path) -> Initial:
-    """What of `address` fits the networks of a game: a run, a generator's folder, or `hf://OWNER/NAME`.
+    """What of `address` fits the networks of a game: a run, a generator's folder, or `hf://OWNER/NAME[@REVISION]`.
 
     `built` says from which part of the recipe, G or D, each was built. All but G are taken from the folders
     beside the generator, where they are. Raises `UserError` where nothing is found, or nothing fits.
     """
-    on_hub = address.startswith("hf://")
+    on_hub = is_address(address)
     folder = generator_folder(downloaded(address, cache) if on_hub else Path(address)).resolve()
     name = address if on_hub else folder.parent.name if folder.name == FOLDERS["G"] else folder.name
     found = {network: folder_of(network, field) for network, field in built.items()}
@@ -146,25 +145,3 @@ def start_from(t: Training, tensors: bytes) -> None:
         t.networks[network].load_state_dict(own, strict=False)
         if t.ema and field == "G":
             t.ema.networks[network].load_state_dict(own, strict=False)
-
-
-def downloaded(address: str, cache: Path) -> Path:
-    """The folders `generator` and `discriminator` of a repository on the Hugging Face hub, in the cache folder.
-
-    Raises `UserError` where they cannot be had.
-    """
-    repository = address.removeprefix("hf://")
-    if repository.count("/") != 1:
-        raise UserError(f"{address} names no repository: write hf://OWNER/NAME")
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise UserError("hf:// needs the package huggingface_hub: pip install 'gannet-gan[hf]'") from error
-    files = [f"{folder}{more}/{file}" for folder in FOLDERS.values() for more in ("", "_*") for file in FILES]
-    try:
-        place = Path(snapshot_download(repository, allow_patterns=files, cache_dir=cache / "hf"))
-    except Exception as error:  # the hub's and the network's are of many kinds
-        raise UserError(f"cannot load {address} ({reason(error)}): mend the name, or try again later") from error
-    if not (place / FOLDERS["G"]).exists():
-        raise UserError(f"{address} holds no folder {FOLDERS['G']}/ as a run has it: name another repository")
-    return place

@@ -11,6 +11,7 @@ from gannet.data.batch import Loader
 
 NUM = 512  # reals
 BATCH = 64
+QUANTILES = 101
 
 
 @torch.no_grad()
@@ -27,8 +28,25 @@ def as_rater(D: nn.Module, loader: Loader, most: int) -> nn.Module:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean of all batches
         norm.train()
-    spread = np.linspace(0, len(loader.dataset.images) - 1, NUM).round().astype(int)
+    spread = through(loader)
     num_batches = NUM // min(BATCH, most) if norms else 0
     for number in range(num_batches):
         rater(*loader.at(spread[number::num_batches]))  # each batch goes through all of the set
     return rater.eval()
+
+
+@torch.no_grad()
+def real_logits(rater: nn.Module, loader: Loader, most: int) -> list[float]:
+    """101 quantiles of D's logits for reals, from the least to the largest: what its logits for others compare with.
+
+    `rater` is that of `as_rater`. Of several logits of an image it is their mean.
+    """
+    chosen = np.unique(through(loader))
+    parts = np.array_split(chosen, -(-len(chosen) // min(BATCH, most)))
+    logits = [rater(*loader.at(part)).float().reshape(len(part), -1).mean(1).cpu().numpy() for part in parts]
+    return [float(value) for value in np.quantile(np.concatenate(logits), np.linspace(0, 1, QUANTILES))]
+
+
+def through(loader: Loader) -> np.ndarray:
+    """The numbers of 512 reals from all of the set; in sets of fewer some come more than once."""
+    return np.linspace(0, len(loader.dataset.images) - 1, NUM).round().astype(int)

@@ -26,7 +26,7 @@ from gannet.training.gallery import Gallery
 from gannet.training.initial import folder_of
 from gannet.training.loop import Training, play
 from gannet.training.pictures import read_stats, save_curves, save_evolution, save_grid
-from gannet.training.rating import as_rater
+from gannet.training.rating import as_rater, real_logits
 
 SECONDS_BETWEEN_CURVES = 300.0
 MAX_RETURNS = 3  # to a checkpoint, because training diverged
@@ -233,7 +233,10 @@ class Run:
             of_a = t.loader.other if name != field and t.loader.other else t.loader
             saved = t.samplers[name] if field == "G" else as_rater(t.networks[name], of_a, t.micro)
             if self.first:
-                save_network(self.path / folder_of(name, field), saved, self.describe(field))
+                config = self.describe(field)
+                if t.loader.z_dim and not config.get("logit_is_probability", True):  # a G that is sampled from
+                    config["real_logits"] = real_logits(saved, of_a, t.micro)
+                save_network(self.path / folder_of(name, field), saved, config)
 
     def describe(self, name: str) -> dict[str, Any]:
         """config.json of a network's folder: all that is needed to build and use it."""

@@ -78,11 +78,12 @@ def changed(file: Path, **facts: Any) -> Path:
 
 
 def pixels(folder: Path) -> dict[str, np.ndarray]:
-    found = {}
-    for path in sorted(folder.iterdir()):
-        with Image.open(path) as image:
-            found[path.name] = np.asarray(image).astype(int)
-    return found
+    return {path.name: pixels_of(path) for path in sorted(folder.iterdir())}
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image).astype(int)
 
 
 def without(packages: tuple[str, ...], code: str, place: Path) -> "subprocess.CompletedProcess[str]":
@@ -160,6 +161,17 @@ def test_the_command_writes_the_same_files_without_torch(model: Path, tmp_path: 
         found, expected = pixels(written), pixels(tmp_path / "torch" / "out")
     assert found.keys() == expected.keys() and len(found) >= 1
     assert all(np.abs(found[name] - expected[name]).max() <= 1 for name in found)
+
+
+def test_walks_need_no_torch_either(model: Path, tmp_path: Path) -> None:
+    argv = ["interpolate", "model.onnx", "--labels", "day,night", "--seeds", "1", "--steps", "2", "--scale", "1"]
+    code = f"from gannet.cli import main\nstatus = main({argv!r})\nassert not any(map(sys.modules.get, {FORBIDDEN!r}))"
+    done = without(FORBIDDEN, f"{code}\nsys.exit(status)", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "3 frames, in arcs through z: walk.webp; strip: walk.png\n"
+    assert main(["interpolate", str(V0_1), *argv[2:], "--out", str(tmp_path / "torch.webp")]) == 0
+    found, expected = (pixels_of(tmp_path / name) for name in ("walk.png", "torch.png"))
+    assert np.abs(found - expected).max() <= 1
 
 
 def test_python_needs_onnxruntime_numpy_and_pillow_alone(model: Path, tmp_path: Path) -> None:
@@ -247,10 +259,11 @@ def test_a_file_that_does_not_fit_is_one_line(
         ("--num 1000000000", "1,000,000,000"),
         ("--per-class 900000", "--per-class times the classes is 1,800,000, and must be at most 1,000,000"),
         ("--seed -1", "--seed is -1, and must be at least 0"),
-        ("--min-realness 0.5", "an ONNX file holds no D to rate images with: leave --min-realness out"),
+        ("--min-realness 0.5", "an ONNX file holds no D to rate images with: leave --min-realness"),
+        ("--rejection", "an ONNX file holds no D to rate images with: leave --min-realness and --rejection out"),
         ("--device cuda", "an ONNX file is computed on the CPU here, not on 'cuda': leave --device out"),
         ("--given videos", "this generator is given no frames to go on from: leave --given out"),
-        ("--format gif", "this generator makes images, not clips: leave --format and --fps out"),
+        ("--format gif", "this generator makes images, not clips: --format is png, webp or npy"),
         ("--truncation 0", "--truncation is 0, and must be above 0"),
     ],
 )
@@ -268,17 +281,21 @@ def test_psi_is_refused(tmp_path: Path) -> None:
     assert isinstance(G, OnnxGenerator) and G.has_w and G.sample(2).shape == (2, 3, 16, 16)
     with pytest.raises(UserError, match="an ONNX file knows no psi, as its w is within: leave --truncation out"):
         G.sample(2, truncation=0.7)
+    z, c = G.z(0, 0, 1), G.one_hot(np.zeros(1, np.int64))
+    for ask in (lambda: G.w(z, c), lambda: G.images_of(z)):
+        with pytest.raises(UserError, match="goes from z to images and shows no w: name a run of stylegan2 instead"):
+            ask()
 
 
 def test_files_that_make_no_images_of_noise_are_one_line(tmp_path: Path) -> None:
     file = export(untrained(tmp_path / "run", "unet"), to="onnx", out=tmp_path / "G.onnx").file
-    with pytest.raises(UserError, match="makes images of images, not of noise"):
+    with pytest.raises(UserError, match=r"makes images of images, not of noise; .* gannet translate RUN FOLDER"):
         gannet.load(file)
+    with pytest.raises(UserError, match=r"is for other programs: gannet translate takes the run"):
+        api.translate(file, "images", out=tmp_path / "out")
     file = export(saved(tmp_path / "fp", "dvdgan", frames=3, given=1), to="onnx", out=tmp_path / "G.onnx").file
     with pytest.raises(UserError, match="goes on from first frames, which only a run is given"):
         gannet.load(file)
-    with pytest.raises(UserError, match=r"gannet sample and gannet\.load take ONNX files"):
-        api.translate(file, "images", out=tmp_path / "out")
 
 
 @pytest.mark.parametrize("source", ["onnx", "folder"])

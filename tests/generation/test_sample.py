@@ -14,43 +14,14 @@ from PIL import Image
 from gannet import api
 from gannet.errors import UserError
 from gannet.generation import sample as sample_module
+from gannet.generation.filter import AtLeast
+from gannet.generation.latents import OfSeed
 from gannet.generation.load import Generator, load
 from gannet.generation.sample import draw, samples
 from gannet.images import to_float
-from gannet.networks import DISCRIMINATORS, GENERATORS
-from gannet.networks.folder import save_network
 
 Made = Callable[..., Path]
 CLASSES = ("ant", "bee", "cat")
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Made:
-    """Makes a run folder with G and, where asked, D: all that sampling may need."""
-
-    def make(
-        classes: tuple[str, ...] = (), channels: int = 3, d: bool = True, classifier: bool = True, bias: float = 0.0
-    ) -> Path:
-        torch.manual_seed(2)
-        folder = tmp_path / "run"
-        facts = {"resolution": 16, "channels": channels, "classes": list(classes)}
-        settings: dict[str, Any] = {"z_dim": 5, "width": 4, "init": "pytorch"}
-        G = GENERATORS.find("dcgan")(16, channels, len(classes), **settings).train()
-        for _ in range(20):
-            c = torch.eye(max(len(classes), 1))[torch.randint(max(len(classes), 1), (32,))][:, : len(classes)]
-            G(torch.randn(32, 5), c)  # gives batch norm its statistics
-        save_network(folder / "generator", G, {"name": "dcgan", **facts, "settings": settings})
-        if d:
-            settings = {"width": 4, "bias": True, "norm": "none", "init": "pytorch"}
-            D = DISCRIMINATORS.find("dcgan")(16, channels, len(classes), **settings)
-            with torch.no_grad():
-                D.to_logit.weight.mul_(20)
-                D.to_logit.bias.fill_(bias)
-            config = {"name": "dcgan", **facts, "settings": settings, "logit_is_probability": classifier}
-            save_network(folder / "discriminator", D, config)
-        return folder
-
-    return make
 
 
 def pixels(paths: list[Path]) -> list[np.ndarray]:
@@ -202,26 +173,33 @@ def test_a_hopeless_rate_ends_in_one_line(run: Made, tmp_path: Path) -> None:
 
 
 def test_a_rate_that_all_pass_draws_no_more_than_a_batch(run: Made) -> None:
-    chosen, num_drawn = draw(load(run(bias=1000.0)), 5, min_realness=0.9)
+    G = load(run(bias=1000.0))
+    chosen, num_drawn = draw(OfSeed(G, 0), 5, filter=AtLeast(G, 0.9))
     assert [sample.number for sample in chosen] == [0, 1, 2, 3, 4]
-    assert num_drawn <= 64
+    assert num_drawn == 5
 
 
 def test_without_a_discriminator_there_is_no_realness(run: Made, tmp_path: Path) -> None:
     folder = run(d=False)
     assert api.sample(folder, num=1, out=tmp_path / "out").num == 1
-    with pytest.raises(UserError, match="discriminator is not there, so nothing can rate"):
-        api.sample(folder, num=1, min_realness=0.5, out=tmp_path / "more")
+    ways: list[dict[str, Any]] = [{"min_realness": 0.5}, {"rejection": True}]
+    for more in ways:
+        with pytest.raises(UserError, match="discriminator is not there, so nothing can rate"):
+            api.sample(folder, num=1, out=tmp_path / "more", **more)
 
 
 def test_logits_that_are_no_probabilities_rate_nothing(run: Made, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="gives no probabilities"):
-        api.sample(run(classifier=False), num=1, min_realness=0.5, out=tmp_path / "out")
+    """Nor are they, in the folders of older versions, compared with those of reals."""
+    folder = run(classifier=False)
+    ways: list[dict[str, Any]] = [{"min_realness": 0.5}, {"rejection": True}]
+    for more in ways:
+        with pytest.raises(UserError, match="gives no probabilities"):
+            api.sample(folder, num=1, out=tmp_path / "out", **more)
 
 
 def test_progress_grows_to_the_number(run: Made) -> None:
     calls: list[tuple[int, int]] = []
-    draw(load(run()), 100, progress=lambda done, total: calls.append((done, total)))
+    draw(OfSeed(load(run()), 0), 100, progress=lambda done, total: calls.append((done, total)))
     assert calls[-1] == (100, 100)
     assert all(a[0] < b[0] for a, b in pairwise(calls))
 
@@ -309,14 +287,15 @@ def test_classes_come_as_often_as_in_the_data(run: Made, tmp_path: Path) -> None
         counts = np.bincount(G.label_numbers(1000, None, start), minlength=3)
         assert np.abs(counts - [600, 300, 100]).max() <= 3
     assert G.label_numbers(10, None, 7).tolist() == G.label_numbers(17, None)[7:].tolist()
-    drawn, _ = draw(G, 60)
+    drawn, _ = draw(OfSeed(G, 0), 60)
     assert sum(sample.label == 0 for sample in drawn) in range(34, 39)
 
 
 def test_grids_and_nearly_equal_classes_go_through_them_in_turn(run: Made, tmp_path: Path) -> None:
     G = shared(run(CLASSES), [0.6, 0.3, 0.1])
-    assert [sample.label for sample in draw(G, 7, equally=True)[0]] == [0, 1, 2, 0, 1, 2, 0]
-    assert [sample.label for sample in draw(G, 2, per_class=True)[0]] == [0, 1, 2, 0, 1, 2]
+    equally = OfSeed(G, 0, equally=True)
+    assert [sample.label for sample in draw(equally, 7)[0]] == [0, 1, 2, 0, 1, 2, 0]
+    assert [sample.label for sample in draw(equally, 2, per_class=True)[0]] == [0, 1, 2, 0, 1, 2]
     assert shared(G.folder.parent, [0.3, 0.3, 0.4]).label_numbers(4, None).tolist() == [0, 1, 2, 0]
 
 

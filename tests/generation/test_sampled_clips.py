@@ -176,12 +176,18 @@ def test_what_cannot_be_made_is_one_line(tmp_path: Path, given: int, asked: dict
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("asked", [{"format": "gif"}, {"fps": 5}])
-def test_images_do_not_move(tmp_path: Path, asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"format": "gif"}, "makes images, not clips: --format is png, webp or npy"),
+        ({"fps": 5}, "leave --fps out"),
+    ],
+)
+def test_images_do_not_move(tmp_path: Path, asked: dict[str, Any], says: str) -> None:
     run, settings = tmp_path / "run", {"z_dim": 5, "width": 4}
     config = {"name": "dcgan", "resolution": SIZE, "channels": 3, "classes": [], "settings": settings}
     save_network(run / "generator", GENERATORS.find("dcgan")(SIZE, 3, 0, **settings), config)
-    with pytest.raises(UserError, match="makes images, not clips: leave --format and --fps out"):
+    with pytest.raises(UserError, match=says):
         api.sample(run, num=1, out=tmp_path / "out", **asked)
 
 

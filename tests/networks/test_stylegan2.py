@@ -202,19 +202,17 @@ def test_truncation_draws_w_to_its_average_in_the_first_layers() -> None:
     z, c = torch.randn(4, 6), torch.zeros(4, 0)
     w = G.mapping(z, c).clone()
     w[:, :2] = (w[:, :2] + G.w_avg) / 2
-    assert torch.allclose(G.truncated(z, c, 0.5, cutoff=2), G.synthesis(w).clamp(-1, 1), atol=1e-5)
+    assert torch.allclose(G.near_average(G.mapping(z, c), 0.5, cutoff=2), w, atol=1e-6)
 
 
-def test_truncation_goes_from_the_average_image_to_that_of_z() -> None:
+def test_truncation_goes_from_the_average_to_w() -> None:
     G, _ = networks()
     G.w_avg.normal_()
     G.eval()
-    z, c = torch.randn(4, 6), torch.zeros(4, 0)
-    assert torch.equal(G.truncated(z, c, 1.0), G(z, c))
-    average = G.synthesis(G.w_avg.expand(1, 6, 7)).clamp(-1, 1)
-    assert torch.allclose(G.truncated(z, c, 0.0), average.expand(4, -1, -1, -1), atol=1e-6)
-    far, near = (G.truncated(z, c, psi) - average for psi in (1.0, 0.3))
-    assert near.square().mean() < 0.5 * far.square().mean()
+    w = G.mapping(torch.randn(4, 6), torch.zeros(4, 0))
+    assert torch.equal(G.near_average(w, 1.0), w)
+    assert torch.allclose(G.near_average(w, 0.0), G.w_avg.expand(4, 6, 7))
+    assert torch.allclose(G.near_average(w, 0.3) - G.w_avg, 0.3 * (w - G.w_avg), atol=1e-6)
 
 
 def test_noise_is_drawn_in_training_and_fixed_after_it() -> None:

@@ -166,7 +166,7 @@ def test_killed_before_its_first_checkpoint_it_does_not_go_on_from_nothing(
     ("init", "says"),
     [
         ("nowhere", "there is no run and no generator at nowhere"),
-        ("pictures", "pictures holds no generator yet"),
+        ("pictures", "pictures was not written by Gannet: it holds 000.png, and no run and no generator"),
         ("hf://owner", "hf://owner names no repository: write hf://OWNER/NAME"),
         ("hf://owner/name/more", "names no repository"),
     ],
@@ -222,7 +222,7 @@ def test_the_hub_is_asked_for_the_two_folders_alone(run: Path, cache: Path, monk
     asked: list[Any] = []
 
     def snapshot(repository: str, **words: Any) -> str:
-        asked.append((repository, words["allow_patterns"], words["cache_dir"]))
+        asked.append((repository, words["revision"], words["allow_patterns"], words["cache_dir"]))
         return str(run)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
@@ -233,7 +233,10 @@ def test_the_hub_is_asked_for_the_two_folders_alone(run: Path, cache: Path, monk
         for folder in ("generator", "generator_*", "discriminator", "discriminator_*")
         for file in ("config.json", "model.safetensors")
     ]
-    assert asked == [("owner/name", files, cache / "hf")]
+    files += ["config.json", "model.safetensors"]  # of a generator's folder as it is
+    assert asked == [("owner/name", None, files, cache / "hf")]
+    find_initial("hf://owner/name@refs/pr/1", networks(), BUILT, cache)
+    assert asked[1] == ("owner/name", "refs/pr/1", files, cache / "hf")
 
 
 def test_a_hub_that_does_not_answer_is_one_line(run: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +250,7 @@ def test_a_hub_that_does_not_answer_is_one_line(run: Path, cache: Path, monkeypa
     with pytest.raises(UserError, match="hf://owner/name holds no folder generator/"):
         find_initial("hf://owner/name", networks(), BUILT, cache)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match=r"hf:// needs the package huggingface_hub: pip install 'gannet-gan\[hf\]'"):
+    with pytest.raises(UserError, match=r"hf:// needs the package huggingface_hub: pip install 'gannet-gan\[hub\]'"):
         find_initial("hf://owner/name", networks(), BUILT, cache)
 
 

@@ -1,0 +1,128 @@
+"""What a generator's config.json and the run around it say for the card: no paths, and no names of files."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gannet.config import Recipe, changed, read_recipe, to_toml
+from gannet.data import SOURCES
+from gannet.evaluating.report import in_figures, told
+from gannet.evaluation.protocol import Score
+from gannet.hub import is_address
+from gannet.networks.folder import read_network
+from gannet.sessions import holds_run
+from gannet.training.best import FOLDER as BEST
+from gannet.training.pictures import read_stats
+
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores, and of which moment they are."""
+
+    scores: tuple[Score, ...]
+    when: str
+
+    def rows(self) -> list[tuple[str, str, str, str, str]]:
+        """Metric, value, interval, which way is better, and when it was measured."""
+        return [(score.metric, *in_figures(score), score.better, self.when) for score in self.scores]
+
+    def protocols(self) -> list[str]:
+        """How they were had, in words."""
+        return list(told(self.scores)) if self.scores else []
+
+
+@dataclass(frozen=True)
+class About:
+    """A generator that is to be published, and what its run knows; without a run only what its folder says."""
+
+    config: Mapping[str, Any]
+    num_parameters: int
+    recipe: Recipe | None = None
+    facts: Mapping[str, Any] | None = None
+    measured: tuple[Measured, ...] = ()
+    copying: str | None = None
+    """What gannet evaluate found on whether it copies."""
+
+    @property
+    def is_private(self) -> bool:
+        return self.recipe is not None and self.recipe.data.private
+
+    @property
+    def source(self) -> str:
+        """The name of the data where everybody can have it; else nothing, since it is a path."""
+        source = self.recipe.data.source if self.recipe else ""
+        return source if source in SOURCES.rows or is_address(source) else ""
+
+    def toml(self) -> str:
+        """All settings, without paths."""
+        if self.recipe is None:
+            return ""
+        data = changed(self.recipe, "data", source=self.source, other="", group_by="", cache="")
+        return to_toml(changed(data, "train", extractor=Path(self.recipe.train.extractor).name))
+
+
+def about(source: Path) -> About:
+    """What there is to say of the generator in a folder or a file. Raises `UserError` where it cannot be read."""
+    config, weights = read_network(source)
+    found = About(config, sum(value.numel() for value in weights.values()))
+    places = [source.parent, source.parent.parent] if source.is_dir() and source.name == "generator" else []
+    is_best = source.parent.name == BEST
+    home = next((place for place in places[: 1 + is_best] if holds_run(place)), None)
+    if home is None:
+        return found
+    recipe, facts = read_recipe(home / "recipe.toml")
+    measured, copying = [of_training(home, config.get("kimg", 0.0))], None
+    if report := newest_report(home, is_best):
+        path, said = report
+        is_older = path.stat().st_mtime < (source / "model.safetensors").stat().st_mtime
+        before = ", before these weights were saved" if is_older else ""
+        measured.insert(0, Measured(scores_of(said["scores"]), f"by gannet evaluate{before}"))
+        copying = sentence_of(said.get("copying"), before)
+    return replace(
+        found, recipe=recipe, facts=facts, measured=tuple(each for each in measured if each.scores), copying=copying
+    )
+
+
+def of_training(run: Path, kimg: float) -> Measured:
+    """Of each metric that was measured while the run trained, the last value up to the weights that are published."""
+    lines = {}
+    for line in read_stats(run / "stats.jsonl"):
+        if line["type"] == "metric" and line.get("kimg", 0.0) <= kimg:
+            lines[line.get("metric")] = line
+    newest = max((line.get("kimg", 0.0) for line in lines.values()), default=0.0)
+    return Measured(scores_of(lines.values()), f"while training, at {newest:g} kimg")
+
+
+def scores_of(lines: Any) -> tuple[Score, ...]:
+    """Those lines that hold a finite number and its protocol."""
+    names = Score.__dataclass_fields__
+    found = []
+    for line in lines:
+        if isinstance(line, dict) and all(line.get(name) is not None for name in names):
+            found.append(Score(**{name: line[name] for name in names}))
+    return tuple(found)
+
+
+def newest_report(run: Path, of_best: bool) -> tuple[Path, dict[str, Any]] | None:
+    """The newest report of gannet evaluate in the run's folder that is of these weights, and what it says."""
+    for path in sorted(run.rglob(REPORT), key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            found = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        is_report = isinstance(found, dict) and isinstance(found.get("scores"), list)
+        if is_report and (Path(str(found.get("what"))).name == BEST) == of_best:
+            return path, found
+    return None
+
+
+def sentence_of(copying: Any, before: str) -> str | None:
+    """The verdict of the report in words; `before` is added where the weights are newer."""
+    if not isinstance(copying, dict) or not isinstance(copying.get("sentence"), str):
+        return None
+    asked = f"Asked by gannet evaluate{before}." if before else ""
+    return " ".join(filter(None, (copying["sentence"], copying.get("repetition"), asked)))

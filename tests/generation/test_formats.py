@@ -1,0 +1,130 @@
+"""The files that samples become: WebP, arrays, sprite sheets, enlarged pixels."""
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clips import FRAMES, SIZE, save_run
+from PIL import Image
+
+import gannet
+from gannet.errors import UserError
+from gannet.generation import sample
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_webp_holds_the_same_pixels(run: Any, tmp_path: Path, channels: int) -> None:
+    folder = run(channels=channels)
+    png = gannet.sample(folder, num=2, out=tmp_path / "png").files
+    webp = gannet.sample(folder, num=2, out=tmp_path / "webp", format="webp").files
+    assert [path.name for path in webp] == ["seed0_000000.webp", "seed0_000001.webp"]
+    for one, other in zip(png, webp, strict=True):
+        a, b = pixels(one), pixels(other)
+        assert np.array_equal(a if channels > 1 else np.stack([a] * 3, 2), b)
+
+
+@pytest.mark.parametrize(("out", "more"), [("all.webp", {}), ("all", {"format": "webp"})])
+def test_a_grid_may_be_webp(run: Any, tmp_path: Path, out: str, more: dict[str, Any]) -> None:
+    folder = run()
+    (webp,) = gannet.sample(folder, num=4, grid=True, out=tmp_path / out, **more).files
+    (png,) = gannet.sample(folder, num=4, grid=True, out=tmp_path / "all.png").files
+    assert webp == tmp_path / "all.webp" and np.array_equal(pixels(webp), pixels(png))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_an_array_holds_the_pixels_of_the_pictures(run: Any, tmp_path: Path, channels: int) -> None:
+    folder = run(channels=channels)
+    files = gannet.sample(folder, num=3, out=tmp_path / "out").files
+    for out, more in [("x.npy", {}), ("y", {"format": "npy"})]:
+        drawn = gannet.sample(folder, num=3, out=tmp_path / out, **more)
+        assert drawn.files == [drawn.place] == [(tmp_path / out).with_suffix(".npy")]
+        found = np.load(drawn.place)
+        assert found.dtype == np.uint8 and found.shape == (3, 16, 16, channels)
+        assert np.array_equal(found, np.stack([pixels(path).reshape(16, 16, channels) for path in files]))
+
+
+def test_an_array_of_clips_holds_their_frames(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "run")
+    (file,) = gannet.sample(folder, num=2, out=tmp_path / "x.npy").files
+    clips: Any = gannet.load(folder)
+    expected = clips.to_uint8(clips.sample(2)).transpose(0, 1, 3, 4, 2)
+    assert np.load(file).shape == (2, FRAMES, SIZE, SIZE, 3)
+    assert abs(np.load(file).astype(int) - expected).max() <= 1
+
+
+def test_each_pixel_becomes_a_square(run: Any, tmp_path: Path) -> None:
+    folder = run(channels=4)
+    (plain,) = gannet.sample(folder, num=1, out=tmp_path / "1").files
+    (large,) = gannet.sample(folder, num=1, out=tmp_path / "4", scale=4).files
+    assert np.array_equal(pixels(large), pixels(plain).repeat(4, 0).repeat(4, 1))
+    (file,) = gannet.sample(folder, num=1, out=tmp_path / "x.npy", scale=2).files
+    assert np.load(file).shape == (1, 32, 32, 4)
+    webp, _ = gannet.sample(save_run(tmp_path / "clips"), num=1, out=tmp_path / "clip", scale=3).files
+    with Image.open(webp) as clip:
+        assert clip.size == (3 * SIZE, 3 * SIZE)
+
+
+@pytest.mark.parametrize(("classes", "columns"), [((), 3), (("a", "b"), 3)])
+def test_a_sheet_says_where_each_image_is(run: Any, tmp_path: Path, classes: tuple[str, ...], columns: int) -> None:
+    folder = run(classes, channels=4)
+    files = gannet.sample(folder, num=7, scale=2, out=tmp_path / "each").files
+    sheet, about = gannet.sample(folder, num=7, scale=2, sheet=True, out=tmp_path / "all").files
+    facts, whole = json.loads(about.read_text("utf-8")), pixels(sheet)
+    assert (sheet.name, about.name, facts["meta"]["image"]) == ("all.png", "all.json", "all.png")
+    assert whole.shape == (32 * facts["meta"]["rows"], 32 * facts["meta"]["columns"], 4)
+    assert facts["meta"]["size"] == {"w": whole.shape[1], "h": whole.shape[0]}
+    assert (facts["meta"]["cell"], facts["meta"]["columns"]) == ({"w": 32, "h": 32}, columns)
+    assert list(facts["frames"]) == [file.stem for file in files]
+    for file in files:
+        place = facts["frames"][file.stem]["frame"]
+        cell = whole[place["y"] : place["y"] + place["h"], place["x"] : place["x"] + place["w"]]
+        assert np.array_equal(cell, pixels(file))
+    assert not whole[-32:, 32:].any(), "two cells are empty, and transparent"
+
+
+def test_the_frames_of_clips_are_animations_of_a_sheet(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "run")
+    sheet, about = gannet.sample(folder, num=2, sheet=True, out=tmp_path / "all.png").files
+    facts = json.loads(about.read_text("utf-8"))
+    assert facts["animations"] == {f"seed0_00000{i}": [f"seed0_00000{i}_00{t}" for t in range(FRAMES)] for i in (0, 1)}
+    array = np.load(gannet.sample(folder, num=2, out=tmp_path / "x.npy").files[0])
+    place = facts["frames"]["seed0_000001_002"]["frame"]
+    assert np.array_equal(pixels(sheet)[place["y"] :, place["x"] :][:SIZE, :SIZE], array[1, 2])
+
+
+def full(descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("asked", [{"sheet": True}, {"format": "npy"}, {"grid": True}, {"save_latents": True}])
+def test_a_full_disk_leaves_no_half_of_a_file(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    folder = run()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
+        gannet.sample(folder, num=2, out=tmp_path / "place" / "out", **asked)
+    assert not [path for path in (tmp_path / "place").rglob("*") if path.is_file()]
+
+
+def test_a_picture_too_wide_for_webp_is_one_line(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "WIDEST", 1000)
+    with pytest.raises(UserError, match=r"the grid has 1,030 x 1,030 pixels, too many for WebP: take \.png"):
+        gannet.sample(run(channels=1), num=4, scale=32, grid=True, out=tmp_path / "all.webp")
+
+
+@pytest.mark.parametrize(("asked", "says"), [({"grid": True}, "name the file"), ({"sheet": True}, "name the file")])
+def test_a_file_needs_a_name(run: Any, tmp_path: Path, monkeypatch: Any, asked: dict[str, Any], says: str) -> None:
+    folder = run()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=says):
+        gannet.sample(folder, num=1, out=".", **asked)
