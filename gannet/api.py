@@ -28,11 +28,21 @@ from gannet.recipes.pick import Choice, pick
 from gannet.sampling import here
 from gannet.sampling import load as load
 from gannet.sampling import sample as sample
-from gannet.sessions import IfExists, Trained, follow, holds_run, resume, starting_from, train_plan
+from gannet.sessions import (
+    IfExists,
+    Trained,
+    follow,
+    holds_run,
+    recorded,
+    resume,
+    same_data,
+    starting_from,
+    train_plan,
+)
 from gannet.training.build import completed
 from gannet.training.engine import find_device
-from gannet.training.ranks import launched
-from gannet.translation import Translated, check_out, open_inputs, translate_files
+from gannet.training.ranks import ALONE, launched
+from gannet.translation import Translated, check_out, held_out_inputs, open_inputs, translate_files
 
 
 def train(
@@ -186,18 +196,35 @@ def documented(name: str, toml: str) -> str:
 
 def translate(
     run: str | os.PathLike[str],
-    images: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
     *,
     out: str | os.PathLike[str],
     to: Side = "b",
+    held_out: bool = False,
+    data: str | os.PathLike[str] | None = None,
+    other: str | os.PathLike[str] | None = None,
     device: str = "cpu",
 ) -> Translated:
     """Writes what a run makes of an image, or of all in a folder, to the folder `out`, by the same names, as PNG.
 
-    `to` a takes the way back of a run of CycleGAN. When it is interrupted, what is written stays. Raises
-    `UserError` for what the caller can mend.
+    Of one image `out` may be a file that ends in .png. Where the run was trained on pairs side by side, images twice
+    as wide as high are such pairs, and G is given its half. `to` a takes the way back of a run of CycleGAN. With
+    `held_out`, and no `images`, it is what the run has held out; `data` and `other` say where its folders are now. When
+    it is interrupted, what is written stays. Raises `UserError` for what the caller can mend.
     """
-    return translated_by(load_translator(here(run), find_device(device), to), images, out)
+    G = load_translator(here(run), find_device(device), to)
+    if (images is None) != held_out:
+        raise UserError("name the images to translate, or those that the run has held out with --held-out")
+    if images is not None:
+        if data or other:
+            raise UserError("--data and --other say where the run's own images are, for --held-out: leave them out")
+        return translated_by(G, images, out)
+    recipe, facts = recorded(Path(run), {"source": _text(data), "other": _text(other)})
+    inputs = held_out_inputs(recipe.data, same_data(recipe, facts, ALONE), to)
+    for folder in filter(None, (recipe.data.source, recipe.data.other)):
+        check_out(os.path.expanduser(folder), Path(out))
+    with counted("translating") as progress:
+        return translate_files(G, inputs, Path(out), progress)
 
 
 def upscale(
@@ -214,4 +241,4 @@ def translated_by(G: ImageToImage, images: str | os.PathLike[str], out: str | os
     path = os.path.expanduser(images)
     check_out(path, Path(out))
     with counted("translating") as progress:
-        return translate_files(G, open_inputs(path), Path(out), progress)
+        return translate_files(G, open_inputs(path, G.given), Path(out), progress)

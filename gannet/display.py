@@ -22,6 +22,7 @@ SHOWN = {
 }
 SECONDS_BETWEEN_LINES = 10.0
 REFRESH_SECONDS = 0.25
+UNBOUNDED = 10_000  # columns
 
 
 class Pace:
@@ -87,9 +88,11 @@ class Lines:
 
     def on_stats(self, line: Mapping[str, Any]) -> None:
         self.shown.add(line)
+        if line["type"] == "metric":  # the statistics of the moment stand in a line already
+            print(f"kimg {line['kimg']:.1f}/{self.total_kimg:.1f}  {in_words(line)}", flush=True)
+            return
         now = time.monotonic()
-        last = line["type"] == "metric" or line["kimg"] >= self.total_kimg
-        if now >= self.next_line or last:
+        if now >= self.next_line or line["kimg"] >= self.total_kimg:
             self.next_line = now + SECONDS_BETWEEN_LINES
             self.pace.add(line["kimg"])
             print(f"kimg {line['kimg']:.1f}/{self.total_kimg:.1f}  {self.pace}  {self.shown}", flush=True)
@@ -169,6 +172,13 @@ class Notebook:
         self.grid.update(Image(data=snapshot.grid.read_bytes()))
 
     def close(self) -> None: ...
+
+
+def print_report(report: Any) -> None:
+    """Prints what rich can show: in a terminal as wide as that is, else as wide as its tables are."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else UNBOUNDED).print(report)
 
 
 @contextmanager

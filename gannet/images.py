@@ -88,7 +88,14 @@ def grid(images: np.ndarray, columns: int = 0) -> Image.Image:
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
-    """Two pictures with a white gap between them."""
+    """Two pictures with a white gap between them; one whose height fits several times into the other's is enlarged."""
+    height = max(left.height, right.height)
+    left, right = (
+        each.resize((each.width * height // each.height, height), Image.Resampling.NEAREST)
+        if height % each.height == 0
+        else each
+        for each in (left, right)
+    )
     picture = Image.new("RGB", (left.width + right.width + 16, max(left.height, right.height)), "white")
     picture.paste(left, (0, 0))
     picture.paste(right, (left.width + 16, 0))

@@ -12,6 +12,7 @@ import tyro
 from gannet.errors import UserError, nearest
 
 NOT_PARSED = re.compile(r"parsing (--[\w.-]+): .*FLOAT could be instantiated from \['(.*?)'\]")
+CHOICES, QUOTED = re.compile(r"Expected one of \(('.*?')\)"), re.compile(r"'[^']*'")
 SHORT = {
     "resolution": ("data.resolution",),
     "batch": ("train.batch",),
@@ -64,4 +65,9 @@ def one_line(box: str) -> str:
     if wrong := NOT_PARSED.search(said):
         option, value = wrong.groups()
         return f"{option} is '{value}', and must be a number"
-    return said
+    return CHOICES.sub(lambda found: f"Expected one of {', '.join(in_order(found[1]))}", said)
+
+
+def in_order(choices: str) -> list[str]:
+    """Quoted choices, which come in any order, without the None that an option is which nobody has set."""
+    return sorted(set(QUOTED.findall(choices)) - {"'None'"})

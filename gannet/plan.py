@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from gannet import __version__
-from gannet.config import CONVERTER, Data, Recipe, amount, changed, number, read_recipe
+from gannet.config import CONVERTER, Data, Part, Recipe, amount, changed, number, read_recipe
 from gannet.data import SOURCES
 from gannet.data.cache import OFF, cache_bytes, cache_folder
 from gannet.data.dataset import Dataset, check_unreadable, how_opened, opened, prepare
@@ -24,11 +24,11 @@ from gannet.errors import UserError
 from gannet.files import size_of
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, Facts, pick
-from gannet.training.build import build_networks, check_shares, classes_of, completed
+from gannet.training.build import PARTS, build_networks, check_shares, classes_of, complete, completed, game_of
 from gannet.training.engine import Engine, find_device, halved, make_deterministic, out_of_memory
 from gannet.training.measure import Speed, measure
 from gannet.training.ranks import ALONE, Ranks
-from gannet.training.schedule import in_kimg
+from gannet.training.schedule import in_kimg, unfinished
 
 SHORT_RUN = 200  # iterations
 ITEMS = {"pairs": "pairs", "clips": "clips"}
@@ -76,6 +76,11 @@ class Plan:
     def num_images(self) -> int:
         return self.scan.num - len(self.scan.unreadable)
 
+    @property
+    def num_trained_on(self) -> int:
+        """About how many of them are not held out, before it is known."""
+        return trained_on(self.num_images, self.recipe.data)
+
     def to_dict(self) -> dict[str, Any]:
         """The plan, ready for JSON."""
         seconds = self.speed.seconds_for(self.total_nimg)
@@ -85,7 +90,7 @@ class Plan:
             "channels": self.channels,
             "device": str(self.engine.device),
             "kimg": self.total_nimg / 1000,
-            "epochs": self.total_nimg / self.num_images,
+            "epochs": self.total_nimg / self.num_trained_on,
             "images_per_second": self.total_nimg / seconds,
             "seconds": seconds,
             "unmatched": self.source.unmatched,
@@ -98,9 +103,9 @@ class Plan:
 
     def with_images(self, num: int) -> "Plan":
         """The plan where, now that they are decoded, so many images are there to train on."""
-        if not self.epochs or num == self.num_images:
+        if num == self.num_trained_on:
             return self
-        total_nimg = int(self.epochs * num)
+        total_nimg = int(self.epochs * num) or self.total_nimg
         recipe = changed(self.recipe, "train", length=f"{number(total_nimg / 1000)} kimg")
         recipe = in_kimg(dataclasses.replace(recipe, schedules=self.schedules), total_nimg, num)
         return dataclasses.replace(self, recipe=recipe, total_nimg=total_nimg)
@@ -239,7 +244,7 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False, ranks: Ran
     if recipe.train.deterministic:
         make_deterministic()
     check_shares(recipe, ranks.num)
-    num = found.num - len(found.unreadable)
+    num = trained_on(found.num - len(found.unreadable), recipe.data)
     check_unreadable(found.unreadable, found.num, recipe.data.max_unreadable)
     parameters = {
         name: sum(p.numel() for p in net.parameters())
@@ -260,7 +265,36 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False, ranks: Ran
     recipe = in_kimg(recipe, total_nimg, num)
     epochs = value if unit == "epochs" else 0.0
     plan = Plan(recipe, begin.source, found, channels, engine, speed, total_nimg, epochs, asked, [])
-    return dataclasses.replace(plan, lines=describe(plan, [*begin.why, *why_less], parameters, classes))
+    unheard = labels_unheard(completed(begin.recipe, allow_code), recipe, classes, allow_code)
+    why = [*begin.why, *why_less, *unheard]
+    return dataclasses.replace(plan, lines=describe(plan, why, parameters, classes))
+
+
+def labels_unheard(before: Recipe, recipe: Recipe, classes: tuple[str, ...], allow_code: bool) -> list[str]:
+    """A sentence on each network that was asked to take labels in some way, and is told none.
+
+    `before` is the recipe without the user's settings: what stands there already may be for data with labels.
+    """
+    found = []
+    for field, is_told in (("G", True), ("D", game_of(recipe, allow_code).labels_for_d)):
+        part, known = getattr(recipe, field), getattr(before, field)
+        label = part.settings.get("label", "none")
+        usual = known.settings if known.name == part.name else defaults(field, part.name, allow_code)
+        if label == "none" or label == usual.get("label") or (classes and is_told):
+            continue
+        why = f"the game '{recipe.game.name}' tells {field} no label" if classes else "the run has no labels"
+        found.append(f"--{field}.label {label} changes nothing: {why}")
+    return found
+
+
+def defaults(field: str, name: str, allow_code: bool) -> Mapping[str, Any]:
+    """The settings of a part where nobody sets them."""
+    return complete(Part(name), field, PARTS[field].find(name, allow_code)).settings
+
+
+def trained_on(num: int, data: Data) -> int:
+    """About how many of `num` images are left to train on: a hash decides which are held out."""
+    return max(1, round(num * (1 - data.held_out)))
 
 
 def measure_what_fits(
@@ -307,11 +341,14 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
     if found.width[0] != found.width[2] or found.height[0] != found.height[2]:
         size = f"{found.width[0]}x{found.height[0]} to {found.width[2]}x{found.height[2]}"
     classes = f", {len(found.classes)} classes" if found.classes else ""
-    other = f" and {recipe.data.other}" if recipe.data.other else ""
-    items = ITEMS.get(recipe.data.kind, "images")
-    lines = [f"data    {recipe.data.source}{other}: {plan.num_images:,} {items}, {size}, {kind}{classes}"]
-    if plan.source.other:
-        lines.append(f"        unpaired: G is given the {len(plan.source.other):,} images of {plan.source.other.name}")
+    what = f"{plan.num_images:,} {ITEMS.get(recipe.data.kind, 'images')}"
+    where = " and ".join(filter(None, (recipe.data.source, recipe.data.other)))
+    if given := plan.source.other:
+        nums = [f"{len(given):,}", f"{plan.num_images:,}"][:: -1 if recipe.data.swap else 1]
+        what = f"{' and '.join(nums)} images, unpaired"
+    lines = [f"data    {where}: {what}, {size}, {kind}{classes}"]
+    if given:
+        lines.append(f"        G makes images of {plan.source.name} from those of {given.name}, and F the other way")
     if recipe.data.kind == "pairs" and not recipe.data.other and found.height[1] == 2 * found.width[1]:
         lines.append(
             "        each square image is cut into two halves, a pair: if they are none, name the second folder"
@@ -340,6 +377,7 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
     side = recipe.data.resolution
     lines.append(f"recipe  {recipe.name} at {side}x{side}: {network}, parameters {millions}")
     lines += [f"        {name}: {text}" for name, text in recipe.schedules.items()]
+    lines += [f"        {text}" for text in unfinished(recipe, plan.total_nimg)]
     if recipe.train.evaluate_every:
         how = f"{recipe.train.metric} of {recipe.train.evaluate_num:,} samples, with {recipe.train.extractor}"
         lines.append(f"        every {recipe.train.evaluate_every:g} kimg: {how}")
@@ -350,7 +388,7 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
     if (num_ranks := plan.engine.ranks.num) > 1:
         own = recipe.train.batch // num_ranks
         lines.append(f"ranks   {num_ranks}, each with {own} images of a batch of {recipe.train.batch}")
-    epochs = plan.total_nimg / plan.num_images
+    epochs = plan.total_nimg / plan.num_trained_on
     seconds = plan.speed.seconds_for(plan.total_nimg)
     lines.append(
         f"budget  {short(plan.total_nimg / 1000)} kimg = {short(epochs)} epochs, about {duration(seconds)}"

@@ -121,7 +121,10 @@ def sample(
         raise no_sampler(run)
     format, fps = chosen_format(G, format, fps, out)
     place = one_file(G, out, format, grid) if grid or sheet or is_array else out
-    G = going_on(G, os.fspath(given)) if given is not None else G
+    if given is not None:
+        chosen = (truncation, min_realness, rejection or None, *named.values())
+        is_plain = all(value is None for value in chosen)  # else more are looked at than are made
+        G = going_on(G, os.fspath(given), num or NUM if is_plain else None)
     G = G.truncated(truncation) if truncation is not None else G
     number = None if label is None else G.label_number(label)
     check_classes(G, per_class, number)
@@ -236,11 +239,11 @@ def written(
     return write_clips(G, chosen, place, format, fps)
 
 
-def going_on(G: Any, videos: str) -> Sampler:
+def going_on(G: Any, videos: str, num: int | None = None) -> Sampler:
     """G with as many frames as it is given, of each stretch so long of the videos: `[M, given * C, R, R]` in [-1, 1].
 
-    They are made alike as those that G was trained on, with the same stride. Raises `UserError` where G is given
-    none, or there is no video.
+    With `num` they are those that so many clips begin with, and no others are decoded. They are made alike as those
+    that G was trained on, with the same stride. Raises `UserError` where G is given none, or there is no video.
     """
     channels = getattr(getattr(G, "network", None), "given_channels", 0)
     if not channels:
@@ -249,6 +252,7 @@ def going_on(G: Any, videos: str) -> Sampler:
 
     from gannet.data.cache import OFF, cache_folder
     from gannet.data.dataset import opened, prepare
+    from gannet.data.sources import Chosen
     from gannet.generation.load import data_of
     from gannet.images import to_float
     from gannet.networks.folder import read_network
@@ -256,4 +260,9 @@ def going_on(G: Any, videos: str) -> Sampler:
     config, _ = read_network(G.folder)
     as_trained, frames = data_of(config, G.folder), channels // G.channels
     how = replace(as_trained, source=videos, kind="clips", frames=frames, cache=OFF)
-    return replace(G, given=to_float(torch.from_numpy(prepare(opened(how, cache_folder()), how, G.channels).images)))
+    source = opened(how, cache_folder())
+    if num is not None and num < len(source):
+        few = prepare(Chosen(source, range(num)), replace(how, max_unreadable=1.0), G.channels)
+        if not few.unreadable:
+            return replace(G, given=to_float(torch.from_numpy(few.images)))
+    return replace(G, given=to_float(torch.from_numpy(prepare(source, how, G.channels).images)))

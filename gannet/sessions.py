@@ -329,6 +329,14 @@ def measuring(recipe: Recipe, engine: Engine, allow_code: bool) -> Measuring | N
     return partial(evaluating, extractor_for(recipe, engine.device, allow_code))
 
 
+def check_measuring(plan: Plan, allow_code: bool) -> None:
+    """Raises `UserError` where samples cannot be measured as is planned, before anything is made or run."""
+    if measuring(plan.recipe, plan.engine, allow_code):
+        from gannet.evaluating.during import check_enough  # which imports this module
+
+        check_enough(plan.recipe, plan.num_images)
+
+
 def measured(saved: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint says of the evaluation, for `Run`."""
     return {"evaluated": saved.get("evaluated_nimg", 0), "evaluation_seconds": saved.get("evaluation_seconds", 0.0)}

@@ -1,7 +1,7 @@
 """From files of images to the files that a trained network makes of them."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, count
@@ -10,15 +10,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gannet.config import Data
+from gannet.data import SOURCES
 from gannet.data.cache import cache_folder
+from gannet.data.dataset import Dataset, opened
 from gannet.data.decode import is_wide, rgba, upright, whole
 from gannet.data.levels import levels
+from gannet.data.pairs import Halves
 from gannet.data.pool import each
-from gannet.data.sources import Files, Source, is_image, open_source, shown
+from gannet.data.sources import Chosen, Files, Source, is_image, open_source, shown
 from gannet.errors import UserError
 from gannet.files import write_with
-from gannet.generation.translate import ImageToImage, resized
+from gannet.generation.load import Side
+from gannet.generation.translate import Given, ImageToImage, resized
 from gannet.images import png, to_pil
+
+SUFFIX = ".png"
+PICTURES = (SUFFIX, ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,8 @@ class Translated:
     """Name and reason of each image that cannot be read."""
     finished: bool
     """False where it was interrupted."""
+    num_pairs: int = 0
+    """How many were pairs side by side, of which G was given its half."""
 
 
 class One(Files):
@@ -47,6 +57,27 @@ class One(Files):
     def key(self, i: int) -> str:
         """The path: nothing that is kept follows from the image."""
         return str(self.path)
+
+
+class InputHalves(Halves):
+    """Images of which those twice as wide as high are pairs side by side, and stand for the half that G is given."""
+
+    num_frames = 1
+
+    def __init__(self, source: Source, swap: bool):
+        super().__init__(source, swap)
+        self.pairs: set[int] = set()
+        """The numbers of those that were opened and are pairs."""
+
+    def frames(self, i: int) -> Generator[Image.Image, None, None]:
+        """The half, or the whole of an image of another shape."""
+        with self.source.open(i) as image:
+            width, height = upright(image).size
+            if width != 2 * height:
+                yield image
+                return
+        self.pairs.add(i)
+        yield next(super().frames(i))
 
 
 class Inputs:
@@ -75,16 +106,45 @@ class Inputs:
         return pixels.transpose(1, 2, 0), None if straight is None else np.asarray(straight)[None, ..., 3]
 
 
-def open_inputs(path: str) -> Source:
-    """An image, or all of a folder, a zip or a named data set. Raises `UserError` where there is none."""
-    if os.path.isfile(path) and is_image(path):
-        return One(Path(path))
-    return open_source(path, cache_folder())
+def open_inputs(path: str, given: Given = "") -> Source:
+    """An image, or all of a folder, a zip or a named data set; of pairs side by side the half that G is `given`.
+
+    Raises `UserError` where there is none.
+    """
+    source = One(Path(path)) if is_one(path) else open_source(path, cache_folder())
+    return InputHalves(source, given == "right half") if given else source
+
+
+def held_out_inputs(data: Data, dataset: Dataset, to: Side) -> Source:
+    """The images that a run has held out and G is given, at their own size; `to` a those of the second set of two.
+
+    Raises `UserError` where there are none, and for a run of other kinds.
+    """
+    if data.kind not in ("pairs", "unpaired"):
+        raise UserError("--held-out is for runs of pairs, and of two unpaired folders: name the images")
+    source = opened(data, cache_folder())
+    if dataset.other and source.other and to == "b":
+        source, dataset = source.other, dataset.other
+    if not len(dataset.held_out):
+        raise UserError("the run holds no images out: name the images, or train with --data.held-out 0.1")
+    names = set(dataset.held_out_names)
+    return Chosen(source, [i for i, name in enumerate(source.names) if name in names])
+
+
+def is_one(path: str) -> bool:
+    """Whether there is an image file, and not a folder."""
+    return path not in SOURCES.rows and os.path.isfile(path) and is_image(path)
 
 
 def check_out(path: str, out: Path) -> None:
-    """Raises `UserError` where files in `out` could take the place of images at `path`, or `out` is no folder."""
-    if out.exists() and not out.is_dir():
+    """Raises `UserError` where files in `out` could take the place of images at `path`, or `out` cannot be."""
+    if is_one(path) and is_file(out):
+        if out.suffix.lower() != SUFFIX:
+            raise UserError(f"{shown(out)}: what is made is PNG, so name a file that ends in {SUFFIX}, or a folder")
+        if out.resolve() == Path(path).resolve():
+            raise UserError(f"--out is {shown(out)}, the image that is read: name another file")
+        return
+    if is_file(out):
         raise UserError(f"{shown(out)} is a file: name a folder with --out")
     read, written = Path(path).resolve(), out.resolve()
     inside = written == read.parent if read.is_file() else read.is_dir() and written.is_relative_to(read)
@@ -92,13 +152,18 @@ def check_out(path: str, out: Path) -> None:
         raise UserError(f"--out is {shown(out)}, where the images are that are read: name another folder")
 
 
+def is_file(out: Path) -> bool:
+    """Whether the place is a file, or has the name of one that is to be made."""
+    return out.is_file() or (out.suffix.lower() in PICTURES and not out.is_dir())
+
+
 def translate_files(
     G: ImageToImage, source: Source, out: Path, progress: Callable[[int, int], None] | None = None
 ) -> Translated:
     """Writes what G makes of every image of `source` to the folder `out`, by the same name, as PNG.
 
-    Images that cannot be read are left out, and named. When it is interrupted (Ctrl-C), what is written stays.
-    Raises `UserError` where no image can be read, and where the disk refuses.
+    Of one image `out` may be the file. Images that cannot be read are left out, and named. When it is interrupted
+    (Ctrl-C), what is written stays. Raises `UserError` where no image can be read, and where the disk refuses.
     """
     inputs, files, unreadable, finished = Inputs(source, G), [], [], False
     try:
@@ -108,8 +173,8 @@ def translate_files(
                 unreadable.append((shown(source.names[i]), found))
             else:
                 picture = translated(G, *found)
-                write_with(out / path, lambda file, picture=picture: file.write(png(picture)))
-                files.append(out / path)
+                files.append(out if is_file(out) else out / path)
+                write_with(files[-1], lambda file, picture=picture: file.write(png(picture)))
             if progress:
                 progress(i + 1, len(source))
         finished = True
@@ -118,7 +183,8 @@ def translate_files(
     if finished and not files:
         name, why = unreadable[0]
         raise UserError(f"none of the {len(source):,} images can be read; the first, {name}: {why}")
-    return Translated(files, len(source), unreadable, finished)
+    num_pairs = len(source.pairs) if isinstance(source, InputHalves) else 0
+    return Translated(files, len(source), unreadable, finished, num_pairs)
 
 
 def written_names(names: Sequence[str]) -> list[str]:

@@ -1,9 +1,12 @@
-"""An extractor that needs no network."""
+"""An extractor that needs no network, and what others say of themselves."""
+
+from pathlib import Path
 
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from gannet.evaluation.extractors import Extractor
+from gannet.evaluation.weights import sha256_of
 
 
 class Pixels(Extractor):
@@ -14,3 +17,8 @@ class Pixels(Extractor):
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         return adaptive_avg_pool2d(x.double(), 4).flatten(1), None
+
+
+def protocol_with(weights: Path, **facts: str) -> dict[str, str]:
+    """That of an extractor whose weights are in the file."""
+    return {**facts, "weights": sha256_of(weights)[:16], "colours": "grey repeated; alpha over white"}

@@ -196,6 +196,72 @@ def test_a_dry_run_plans_and_leaves_nothing(
         assert "3 epochs" in said and "dcgan-shapes at 16x16" in said
 
 
+def test_epochs_count_what_is_trained_on(pictures: Pictures, capsys: Capture) -> None:
+    data, asked = str(pictures()), ["--epochs", "3", "--data.held-out", "0.25"]
+    assert status("train", data, *SMALL, *asked, "--dry-run", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["kimg"], plan["epochs"], plan["num_images"]) == (0.036, 3.0, 16)
+    assert status("train", data, *SMALL, *asked, "--run", "it") == 0
+    trained, facts = from_toml(Path("it/recipe.toml").read_text(), "it")
+    assert trained.train.length == f"{3 * facts['num_images'] / 1000:g} kimg" and facts["num_held_out"] > 0
+
+
+def test_a_dry_run_says_what_cannot_be_measured(
+    pictures: Pictures, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [str(pictures()), *SMALL, "--train.evaluate-every", "0.01", "--dry-run"]
+    assert status("train", *asked, "--train.extractor", "nobodys") == 2
+    assert "there is no extractor 'nobodys'" in complaint(capsys)
+    monkeypatch.setattr(sessions, "measuring", lambda recipe, engine, allow_code: None)
+    assert status("train", *asked) == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["--G.label", "embedding"], "--G.label embedding changes nothing: the run has no labels"),
+        (["--D.label", "projection"], "--D.label projection changes nothing: the run has no labels"),
+        (["--data.labels", "--G.label", "embedding", "--D.label", "projection"], ""),
+        (["--D.name", "mlp"], ""),
+        (
+            ["--data.labels", "--game.name", "acgan", "--D.label", "projection"],
+            "--D.label projection changes nothing: the game 'acgan' tells D no label",
+        ),
+        (
+            ["--schedules.optim.G.lr", "linear to 0 over 0.2 kimg", "--optim.G.lr", "1e-3", "--kimg", "0.1"],
+            "optim.G.lr comes to 0.0005 alone: the run ends before its schedule does",
+        ),
+        (["--schedules.optim.G.lr", "linear to 0 over 0.1 kimg", "--kimg", "0.1"], ""),
+    ],
+)
+def test_the_plan_says_what_has_no_effect(asked: list[str], says: str, pictures: Pictures, capsys: Capture) -> None:
+    data = str(pictures(classes=("a", "b")))
+    small = [*SMALL[:-8], "--G.width", "4", "--samples.num", "4", "--device", "cpu"]
+    assert status("train", data, *small, "--data.no-labels", *asked, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert f"        {says}\n" in said if says else "changes nothing" not in said and "alone:" not in said
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_of_two_folders_the_first_is_told_first(
+    swap: bool, pictures: Pictures, capsys: Capture, tmp_path: Path
+) -> None:
+    pictures(num=5).rename(tmp_path / "a")
+    pictures(num=7).rename(tmp_path / "b")
+    network = ["--G.width", "4", "--G.blocks", "1", "--D.width", "4", "--D.patch", "16"]
+    asked = ["--recipe", "cyclegan", "--resolution", "16", "--batch", "2", "--device", "cpu", *network]
+    assert status("train", "a", "b", *asked, *["--data.swap"] * swap, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("data    a and b: 5 and 7 images, unpaired, ")
+    assert f"G makes images of {'a from those of b' if swap else 'b from those of a'}, and F the other way" in said
+
+
+def test_an_options_choices_are_those_that_can_be_typed(capsys: Capture) -> None:
+    assert status("sample", "it", "--format", "png") == 2
+    said = complaint(capsys)
+    assert "Expected one of 'gif', 'mp4', 'webp' (gannet sample --help" in said
+
+
 def test_without_a_recipe_one_is_picked_and_said(pictures: Pictures, capsys: Capture) -> None:
     data = str(pictures(classes=("a", "b")))
     assert status("train", data, "--device", "cpu", "--kimg", "1", "--dry-run") == 0

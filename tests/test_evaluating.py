@@ -15,7 +15,7 @@ from pixels import Pixels
 from runs import train
 from torch import Tensor, nn
 
-from gannet import evaluating
+from gannet import __version__, evaluating
 from gannet.cli import main
 from gannet.config import Data, Recipe, part, to_toml
 from gannet.data.dataset import Dataset, opened, prepare
@@ -25,6 +25,7 @@ from gannet.evaluating.reals import spread
 from gannet.evaluation.video import Clips, frame_distance, motion_distance
 from gannet.games.pix2pix import enlarged
 from gannet.generation.load import Generator
+from gannet.images import grid
 from gannet.training import measure
 
 SIDE = 16
@@ -115,7 +116,13 @@ def test_a_network_that_makes_the_target_is_perfect_on_pairs(tmp_path: Path, giv
     inputs, targets = np.split(dataset.held_out.astype(float), 2, axis=1)
     assert scores["L1"][1] == pytest.approx(abs(inputs - targets).mean() / 255)
     assert scores["SSIM"][1] < 0 and scores["feature distance"][1] > 100
-    assert all(score.protocol["images"] == len(dataset.held_out) for score in found.scores)
+    for score in found.scores:
+        assert score.protocol["images"] == len(dataset.held_out)
+        assert score.protocol["data"] == dataset.fingerprint[:16] and score.protocol["torch"] == torch.__version__
+    l1 = found.scores[0]
+    own = abs(inputs - targets).mean((1, 2, 3)) / 255
+    assert (l1.low, l1.high) == (0, 0)
+    assert l1.baseline_high - l1.baseline_low == pytest.approx(3.92 * own.std() / len(own) ** 0.5, rel=0.1)
     assert (found.measured, found.baseline) == ("output", "input as it is")
 
 
@@ -170,19 +177,29 @@ def test_clips_are_measured_beside_those_that_were_trained_on(tmp_path: Path, mo
     scores = by_metric(found)
     assert list(scores) == ["frame distance", "motion distance"]
     clips = dataset.held_out.reshape(-1, 4, 3, SIDE, SIDE)
-    still, later = Clips(Pixels()), Clips(Pixels())
+    still, later = (Clips(Pixels(), len(clips), 3) for _ in range(2))
     still.add(clips[:, [0, 0, 0]])
     later.add(clips[:, 1:])
-    assert scores["frame distance"][0] == pytest.approx(frame_distance(still, later))
-    assert scores["motion distance"][0] == pytest.approx(motion_distance(still, later))
+    assert scores["frame distance"][0] == pytest.approx(frame_distance(still, later).value)
+    assert scores["motion distance"][0] == pytest.approx(motion_distance(still, later).value)
     assert found.scores[1].protocol == {
         "clips": len(dataset.held_out),
         "frames": 3,
         "given frames": 1,
         "seed": 0,
+        "size": "16x16",
+        "reals": "held out",
+        "data": dataset.fingerprint[:16],
         **Pixels().protocol,
         "red, green, blue": "grey frames t + 0, t + 1, t + 2",
+        "gannet": __version__,
+        "torch": torch.__version__,
     }
+    assert all(score.low <= score.value <= score.high for score in found.scores)
+    assert all(score.baseline_low < score.baseline < score.baseline_high for score in found.scores)
+    strips = np.stack([clips[:, [0] * 4], clips], axis=1).reshape(-1, 3, SIDE, SIDE)
+    assert found.picture is not None and len(clips) <= 12
+    assert (np.asarray(found.picture.image) == np.asarray(grid(strips, 4))).all()
 
 
 @pytest.mark.parametrize(
@@ -224,9 +241,24 @@ def test_a_run_is_evaluated_by_command(
     assert told["run"] == str(tmp_path / "run")
     assert [score["metric"] for score in told["scores"]] == ["L1", "PSNR", "SSIM", "feature distance"]
     assert told["scores"][3]["protocol"]["extractor"] == "pixels"
-    assert main(command) == 0
-    said = " ".join(capsys.readouterr().out.split())
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
     assert "PSNR" in said and "extractor pixels" in said and "compare those of equal numbers alone." in said
+    row = next(line for line in said.splitlines() if line.strip().startswith("feature distance"))
+    assert row.count(" to ") == 2  # through a pipe nothing is cut or wrapped
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == told
+    assert "| PSNR |" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_the_picture_shows_input_output_and_target(tmp_path: Path, given: Callable[..., None]) -> None:
+    run, dataset = a_run(tmp_path, "unet", source=str(negatives(tmp_path)), kind="pairs")
+    given(Negative())
+    evaluate(run, num=2, device="cpu", out=tmp_path / "out")
+    inputs, targets = np.split(dataset.held_out[:1], 2, axis=1)
+    last = np.split(dataset.held_out[-1:], 2, axis=1)
+    expected = grid(np.concatenate([inputs, targets, targets, last[0], last[1], last[1]]), 6)
+    with Image.open(tmp_path / "out" / "images.png") as shown:
+        assert (np.asarray(shown) == np.asarray(expected)).all()
 
 
 @pytest.mark.parametrize(("num", "chosen"), [(1, [0]), (2, [0, 4]), (3, [0, 2, 4]), (9, [0, 1, 2, 3, 4])])

@@ -23,7 +23,8 @@ from gannet.data.entries import entries, remove
 from gannet.errors import UserError
 from gannet.evaluating import beyond, generated, measures, reals, sides
 from gannet.evaluating.generated import Judge, too_few
-from gannet.evaluating.reals import Seen, look, look_once, places
+from gannet.evaluating.reals import Seen, look, look_once
+from gannet.evaluation.estimate import places
 from gannet.evaluation.frechet import Gaussian, frechet_distance
 from gannet.evaluation.kid import kid
 from gannet.evaluation.protocol import Score
@@ -315,6 +316,7 @@ def test_a_judge_measures_one_generator_after_another_with_one_look_at_the_reals
     assert extract.num == 40 + 30 + 30
     assert [score.metric for score in good] == ["KID (pixels)", "recall"]
     assert good[0].value < bad[0].value and good[1].value > 0.5 > bad[1].value == 0
+    assert judge.compared.kid is judge.compared.kid  # the kernel of the reals among themselves, once
 
 
 def test_samples_are_brought_to_the_size_of_the_reals(
@@ -406,6 +408,25 @@ def test_the_path_length_is_that_of_the_network_that_has_w(
     ]
     assert str(whole.protocol["perceptual distance"]).endswith(", VGG-16 397923af")
     assert [len(images) for images in seen] == [16, 4, 16, 4] and seen[0].shape[1:] == (3, SIDE, SIDE)
+
+
+def test_the_path_length_alone_looks_at_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setattr(measures, "Lpips", lambda device: lambda one, other: (one - other).square().sum((1, 2, 3)))
+    monkeypatch.setattr(evaluating, "open_extractor", lambda *asked: pytest.fail("the extractor is loaded"))
+    run, other = untrained(tmp_path / "run", "stylegan2"), save(tmp_path / "other", noise(2, 30))
+    found = evaluate(run, other, metrics=["ppl"], num=20)
+    assert list(values(found)) == ["PPL"] and str(found).startswith(f"# {run}\n")
+    with pytest.raises(UserError, match=r"the path length in w, which .* has not"):
+        evaluate(other, other, metrics=["ppl"])
+
+
+def test_a_set_that_is_too_small_for_a_metric_is_named(tmp_path: Path, eyes: Counting) -> None:
+    few, many = save(tmp_path / "few", noise(1, 3)), save(tmp_path / "many", noise(2, 30))
+    with pytest.raises(UserError, match=r"/few: 3 images, and the metric precision takes 4 or more"):
+        evaluate(few, many)
+    with pytest.raises(UserError, match=r"/few: 3 images, and the metric coverage takes 6 or more"):
+        evaluate(many, few, metrics=["kid", "coverage"])
+    assert values(evaluate(few, many, metrics=["kid", "coverage"]))["coverage"] <= 1
 
 
 def test_only_the_extractors_of_the_papers_have_their_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,8 @@ class Evaluate:
     useful: bool = False
     """Train classifiers on real images, on generated ones and on both, and test them on those held out."""
     out: Path | None = None
-    """Folder for report.md, report.json, and pairs.png, which shows the samples nearest to training images."""
+    """Folder for report.md, report.json, and a picture: pairs.png, the samples nearest to training images, or of what
+    was held out, images.png, inputs, outputs and targets."""
     resolution: int | None = None
     """Width and height to which all images are brought where their sizes differ."""
     data: str | None = None
@@ -59,8 +60,7 @@ class Evaluate:
 
 
 def evaluate(argv: list[str]) -> None:
-    from rich.console import Console
-
+    from gannet.display import print_report
     from gannet.evaluating import evaluate
 
     options = {**vars(parse(Evaluate, argv, "evaluate"))}
@@ -72,7 +72,7 @@ def evaluate(argv: list[str]) -> None:
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
     else:
-        Console().print(found)
+        print_report(found)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ class Compare:
 
     runs: Annotated[tuple[Path, ...], Positional, arg(metavar="RUN...")] = ()
     out: Path = Path("compare")
-    """Folder for curves.png, grids.png and report.md."""
+    """Folder for curves.png, grids.png, report.md and report.json."""
+    if_exists: Literal["refuse", "replace"] = "refuse"
+    """What to do where --out holds a report of other runs: refuse, or write over it."""
     quality: float | None = None
     """The value of the metric to which time is taken; without it the worst of the groups' best means."""
     json: bool = False
@@ -98,7 +100,7 @@ def compare(argv: list[str]) -> None:
     options = parse(Compare, argv, "compare")
     if not options.runs:
         raise UserError("name the runs, or a folder of them, as in gannet compare runs/one runs/other")
-    found = compare(*options.runs, out=options.out, quality=options.quality)
+    found = compare(*options.runs, out=options.out, quality=options.quality, if_exists=options.if_exists)
     print(json.dumps(found.to_dict(), indent=2) if options.json else found)
 
 

@@ -36,6 +36,7 @@ def train(argv: list[str]) -> int:
         if options.dry_run:
             from gannet.experiments.seeds import said_of
 
+            sessions.check_measuring(made, options.allow_code)
             lines = [*made.lines, *said_of(options.seeds, made)]
             print(json.dumps(made.to_dict(), indent=2) if options.json else "\n".join(lines))
             return 0

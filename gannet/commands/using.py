@@ -102,7 +102,7 @@ class Upscale:
     run: RunFolder
     images: Annotated[str, Positional, arg(metavar="IMAGE|FOLDER")]
     out: Path
-    """Folder for what is made."""
+    """Folder for what is made; for one image also a file that ends in .png."""
     device: str = "cpu"
     """cpu, cuda, mps or auto."""
     json: bool = False
@@ -116,29 +116,48 @@ def upscale(argv: list[str]) -> int:
     return told(api.upscale(options.run, options.images, out=options.out, device=options.device), options)
 
 
-@dataclass(frozen=True)
-class Translate(Upscale):
-    """Make other images of images, with a trained pix2pix, CycleGAN or SRGAN. Names are kept, and files are PNG."""
+@dataclass(frozen=True, kw_only=True)
+class Translate:
+    """Make other images of images, with a trained pix2pix, CycleGAN or SRGAN. Names are kept, and files are PNG.
 
+    A run that was trained on pairs side by side takes such pairs too, and of each the half that it was given.
+    """
+
+    run: RunFolder
+    images: Annotated[str | None, Positional, arg(metavar="[IMAGE|FOLDER]")] = None
+    out: Path
+    """Folder for what is made; for one image also a file that ends in .png."""
+    held_out: bool = False
+    """Translate what the run has held out, in place of named images."""
     to: Literal["a", "b"] = "b"
     """For CycleGAN: a makes images of the first kind from those of the second."""
+    data: str | None = None
+    """With --held-out: where the run's images are now, if they moved."""
+    other: str | None = None
+    """With --held-out: where the second folder of two is now."""
+    device: str = "cpu"
+    """cpu, cuda, mps or auto."""
+    json: bool = False
+    """Print what was written as JSON."""
 
 
 def translate(argv: list[str]) -> int:
     from gannet import api
 
     options = parse(Translate, argv, "translate")
-    made = api.translate(options.run, options.images, out=options.out, to=options.to, device=options.device)
-    return told(made, options)
+    asked = {name: value for name, value in vars(options).items() if name not in ("run", "images", "json")}
+    return told(api.translate(options.run, options.images, **asked), options)
 
 
-def told(made: Any, options: Upscale) -> int:
+def told(made: Any, options: Upscale | Translate) -> int:
     """Says what was translated; the exit status."""
     if options.json:
-        facts = {"num": made.num, "unreadable": made.unreadable, "finished": made.finished}
+        facts = {"num": made.num, "unreadable": made.unreadable, "finished": made.finished, "pairs": made.num_pairs}
         print(json.dumps({"files": [str(path) for path in made.files], **facts}))
         return status(made)
     print(f"{len(made.files)} of {made.num} images: {options.out}" + ("" if made.finished else " (interrupted)"))
+    if made.num_pairs:
+        print(f"{made.num_pairs} of them are pairs side by side: the half that G was given in training was translated")
     if made.unreadable:
         print(f"left out {len(made.unreadable)} that cannot be read:")
         print("\n".join(f"  {name}: {why}" for name, why in made.unreadable))

@@ -49,6 +49,8 @@ class Dataset:
     """The set that G is given images of, where it is unpaired with this one; its fingerprint is in this one's."""
     held_out_labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """int64 `[M]`; -1 for a class of which no image is left to train on."""
+    held_out_names: Sequence[str] = ()
+    """File name of each of `held_out`."""
 
 
 def opened(settings: Data, cache: Path) -> Source:
@@ -73,7 +75,10 @@ def opened(settings: Data, cache: Path) -> Source:
     if settings.kind == "images":
         return first
     if not settings.other:
-        raise UserError("data.kind is unpaired, which takes two folders: name the second one with --data.other")
+        raise UserError(
+            f"there is one folder, {shown(settings.source)}, and two unpaired ones are needed: name both, as in gannet "
+            "train A B --recipe cyclegan"
+        )
     given, seen = first, _cut(open_source(settings.other, cache), settings)
     if settings.swap:
         given, seen = seen, given
@@ -134,6 +139,7 @@ def prepare(source: Source, settings: Data, channels: int, progress: Progress | 
         unreadable=unreadable,
         cache=folder,
         held_out_labels=np.where(np.isin(found[num:], used), np.searchsorted(used, found[num:]), -1),
+        held_out_names=Names(index["names"][num:]),
     )
     if source.other is None:
         return whole

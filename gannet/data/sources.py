@@ -93,6 +93,27 @@ class Several(Source):
         return first_of(self.frames(i))
 
 
+class Chosen(Source):
+    """The items of another source that have these numbers, in this order."""
+
+    def __init__(self, source: Source, numbers: Sequence[int]):
+        self.source, self.numbers = source, numbers
+        self.name, self.num_frames, self.classes = source.name, source.num_frames, source.classes
+        self.names, self.labels = Names([source.names[i] for i in numbers]), source.labels[list(numbers)]
+
+    def open(self, i: int) -> Image.Image:
+        """As the source opens it."""
+        return self.source.open(self.numbers[i])
+
+    def frames(self, i: int) -> Generator[Image.Image, None, None]:
+        """Those of the source."""
+        yield from self.source.frames(self.numbers[i])
+
+    def key(self, i: int) -> str:
+        """That of the source."""
+        return self.source.key(self.numbers[i])
+
+
 class Files(Source):
     """Files of a folder or a zip, by their relative names."""
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from gannet.config import Recipe
 from gannet.data.cache import cache_folder
 from gannet.data.sources import shown
 from gannet.errors import UserError
-from gannet.evaluating.generated import SEED, evaluate_generated
+from gannet.evaluating.generated import SEED, Asked, evaluate_generated
 from gannet.evaluating.report import Report
 from gannet.evaluating.sides import Sides, of_folders, of_generator, of_run, progress_of
 from gannet.evaluating.translated import Evaluation, evaluate_held_out, makes_of_noise
@@ -54,21 +55,15 @@ def evaluate(
     gets the report. Of several ranks the first alone has scores. Raises `UserError` for what the caller can mend:
     nothing to measure, images of different sizes, too few of them, or a damaged one.
     """
-    path, folder = Path(run), None if out is None else Path(out)
-    given, moved, second = (None if place is None else os.fspath(place) for place in (against, data, other))
-    if num is not None and num < 2:
-        raise UserError(f"--num is {num}, and must be at least 2")
-    if resolution is not None and resolution < 1:
-        raise UserError(f"--resolution is {resolution}, and must be at least 1")
-    if folder and folder.exists() and not folder.is_dir():
-        raise UserError(f"{shown(folder)} is a file: name a folder with --out")
-    if given:
-        refuse({"--data": moved}, "the real images are those in DATA")
-    home, recipe, facts = run_of(path, given, moved, second)
-    if not (recipe or given):
-        raise nothing_against(path)
+    place = Place(os.fspath(run), text(against), text(data), text(other))
+    folder = None if out is None else Path(out)
+    check(num, resolution, folder)
+    home, recipe, facts = run_of(place)
+    if not (recipe or place.against):
+        raise nothing_against(place.path)
     if folder and home and recipe and recipe.data.private and folder.resolve().is_relative_to(home.resolve()):
-        raise UserError(f"{path} is private, and the report shows real images: name another folder with --out")
+        raise UserError(f"{run} is private, and the report shows real images: name another folder with --out")
+    asked = Asked(num, metrics, force, seed, truncation, useful)
     with launched() as ranks:
         where = find_device(device, ranks)
 
@@ -77,74 +72,103 @@ def evaluate(
                 return open_extractor(extractor or name, where, cache_folder(), allow_code, progress)
 
         if recipe and not makes_of_noise(recipe):
-            asked = {
-                "DATA": given,
-                "--metrics": metrics or None,
-                "--reals": reals,
-                "--force": force,
-                "--useful": useful,
-            }
-            asked |= {"--truncation": truncation, "--out": out, "--resolution": resolution}
-            refuse(asked, f"{path} is measured on what it holds out, beside what it is given")
+            refuse_for_held_out(place, asked, reals, resolution)
             if not ranks.first:
-                return Evaluation(path, "", "", ())
-            return evaluate_held_out(path, recipe, facts, num, where, lambda: extract("efficientnet-lite0"))
-        with first_before_others(ranks):
-            eyes = extract("inception")
-            sides = sides_of(os.fspath(run), recipe, facts, given, reals, resolution, where, ranks)
-            if not isinstance(sides.fake, Generator):
-                refuse({"--truncation": truncation}, f"{path} is a folder of images")
-        report = evaluate_generated(
-            sides,
-            eyes,
-            num=num,
-            metrics=metrics,
-            force=force,
-            seed=seed,
-            truncation=truncation,
-            useful=useful,
-            ranks=ranks,
-        )
+                return Evaluation(place.path, "", "", ())
+            report = evaluate_held_out(place.path, recipe, facts, num, where, lambda: extract("efficientnet-lite0"))
+        else:
+            with first_before_others(ranks):
+                eyes = extract("inception") if asked.needs_extractor else None
+                sides = sides_of(place, recipe, facts, reals, resolution, where, ranks)
+                if not isinstance(sides.fake, Generator):
+                    refuse({"--truncation": truncation}, f"{run} is a folder of images")
+            report = evaluate_generated(sides, eyes, asked, ranks)
         if folder and ranks.first:
             report.write(folder)
         return report
 
 
-def run_of(
-    path: Path, given: str | None, moved: str | None, other: str | None
-) -> tuple[Path | None, Recipe | None, dict[str, Any]]:
-    """The folder, recipe and facts of the run at `path`, or of that in which a generator's folder lies; else None.
+@dataclass(frozen=True)
+class Place:
+    """The run or folder that is measured, the images that it is measured against, and where the run's own are now."""
+
+    run: str
+    against: str | None
+    data: str | None
+    other: str | None
+
+    @property
+    def path(self) -> Path:
+        return Path(self.run)
+
+
+def text(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def check(num: int | None, resolution: int | None, out: Path | None) -> None:
+    """Raises `UserError` for numbers out of range, and where the report would have to be a file."""
+    if num is not None and num < 2:
+        raise UserError(f"--num is {num}, and must be at least 2")
+    if resolution is not None and resolution < 1:
+        raise UserError(f"--resolution is {resolution}, and must be at least 1")
+    if out and out.exists() and not out.is_dir():
+        raise UserError(f"{shown(out)} is a file: name a folder with --out")
+
+
+def refuse_for_held_out(place: Place, asked: Asked, reals: str | None, resolution: int | None) -> None:
+    """Raises `UserError` for what has no meaning where a network is measured on what its run holds out."""
+    options = {
+        "DATA": place.against,
+        "--metrics": asked.metrics or None,
+        "--reals": reals,
+        "--force": asked.force,
+        "--useful": asked.useful,
+        "--truncation": asked.truncation,
+        "--resolution": resolution,
+    }
+    refuse(options, f"{place.run} is measured on what it holds out, beside what it is given")
+
+
+def run_of(place: Place) -> tuple[Path | None, Recipe | None, dict[str, Any]]:
+    """The folder, recipe and facts of the run, or of that in which a generator's folder lies; else None.
 
     Raises `UserError` where a private run is not told where its images are.
     """
-    holds_generator = (path / "generator").exists() or (path / "config.json").exists()
-    for folder in (path, *path.absolute().parents[:2]) if holds_generator else (path,):
+    path = place.path
+    if place.against:
+        refuse({"--data": place.data}, "the real images are those in DATA")
+    for folder in (path, *path.absolute().parents[:2]) if holds_generator(path) else (path,):
         if holds_run(folder):
-            return folder, *recorded(folder, {"source": given or moved, "other": other})
-    refuse({"--data": moved, "--other": other}, f"{path} is no run")
+            return folder, *recorded(folder, {"source": place.against or place.data, "other": place.other})
+    refuse({"--data": place.data, "--other": place.other}, f"{path} is no run")
     return None, None, {}
 
 
+def holds_generator(path: Path) -> bool:
+    """Whether a generator lies in the folder, or is the folder."""
+    return (path / "generator").exists() or (path / "config.json").exists()
+
+
 def sides_of(
-    run: str,
+    place: Place,
     recipe: Recipe | None,
     facts: Mapping[str, Any],
-    given: str | None,
     reals: Literal["trained-on", "held-out"] | None,
     resolution: int | None,
     device: torch.device,
     ranks: Ranks,
 ) -> Sides:
     """What is measured and against what. Raises `UserError` where either is not there."""
-    path = Path(run)
-    if not given:
+    path = place.path
+    if not place.against:
         assert recipe
         refuse({"--resolution": resolution}, f"{path} and the images that it was trained on have one size")
         return of_run(path, recipe, facts, "held out" if reals == "held-out" else "trained on", device, ranks)
     refuse({"--reals": reals}, "the real images are those in DATA")
-    if recipe or (path / "generator").exists() or (path / "config.json").exists():
-        return of_generator(path, given, resolution, device, bool(recipe and recipe.data.private), ranks)
-    return of_folders(run, given, resolution, ranks)
+    if recipe or holds_generator(path):
+        return of_generator(path, place.against, resolution, device, bool(recipe and recipe.data.private), ranks)
+    return of_folders(place.run, place.against, resolution, ranks)
 
 
 def nothing_against(path: Path) -> UserError:

@@ -7,10 +7,11 @@ import torch
 from PIL.Image import Image
 
 from gannet.errors import UserError
-from gannet.evaluating.reals import BATCH, MOST_REALS, Images, Seen, places
+from gannet.evaluating.reals import BATCH, MOST_REALS, Images, Seen
 from gannet.evaluating.sides import Sides, progress_of
 from gannet.evaluation.classifier import Labelled
 from gannet.evaluation.copying import Copying, copying, picture_of_pairs
+from gannet.evaluation.estimate import places
 from gannet.evaluation.usefulness import Usefulness, usefulness
 from gannet.training.ranks import ALONE
 

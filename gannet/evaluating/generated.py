@@ -1,24 +1,34 @@
 """Images made of noise, or those of a folder, against real ones: one pass over each, and every number from that."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from gannet import __version__
 from gannet.data.dataset import Dataset
 from gannet.data.pool import Progress
 from gannet.data.sources import shown
 from gannet.errors import UserError
 from gannet.evaluating.beyond import check_use, copies, use
-from gannet.evaluating.measures import DEFAULT, METRICS, Both, names_of, title
-from gannet.evaluating.reals import MOST_REALS, Images, Seen, look, look_once, places, refuse_nan
+from gannet.evaluating.measures import (
+    DEFAULT,
+    METRICS,
+    Against,
+    Both,
+    are_of_paths,
+    made_by,
+    names_of,
+    of_path_length,
+    title,
+    versions,
+)
+from gannet.evaluating.reals import MOST_REALS, NOTHING, Images, Seen, look, look_once, refuse_nan
 from gannet.evaluating.report import Classes, Report
 from gannet.evaluating.sides import Reals, Sides, progress_of
 from gannet.evaluation import extractors
-from gannet.evaluation.estimate import Estimate
+from gannet.evaluation.estimate import Estimate, places
 from gannet.evaluation.extractors import Extractor
 from gannet.evaluation.frechet import frechet
 from gannet.evaluation.kid import kid
@@ -70,6 +80,7 @@ class Judge:
         needs = {METRICS[name].needs for name in self.metrics}
         self.keep, self.keep_logits = keep or "features" in needs, "logits" in needs
         self.real = self.look_at(reals, progress)
+        self.compared = Against(self.real, num)
 
     def __call__(self, generator: Generator, progress: Progress | None = None) -> list[Score]:
         """The scores of a generator, in the order of `metrics`."""
@@ -128,43 +139,42 @@ class Judge:
         if not self.ranks.first:
             return []
         found: dict[str, Any] = {}
-        both = Both(self.real, fake, G, self.seed)
+        both = Both(self.compared, fake, G, self.seed)
         for family in dict.fromkeys(METRICS[name].family for name in self.metrics):
             found |= family(both)
-        return [
-            self.score(
-                title(name, self.extract), estimate, METRICS[name].better, fake, G, more, METRICS[name].needs != "w"
-            )
-            for name in self.metrics
-            for estimate, more in [found[name]]
-        ]
+        scores = []
+        for name in self.metrics:
+            (estimate, more), metric = found[name], METRICS[name]
+            if metric.needs == "w" and G:
+                scores.append(of_generator(metric.title, estimate, metric.better, G, both, self.truncation, more))
+            else:
+                scores.append(self.score(title(name, self.extract), estimate, metric.better, fake, G, more))
+        return scores
 
     def score(
-        self,
-        metric: str,
-        estimate: Estimate,
-        better: Better,
-        fake: Seen,
-        G: Generator | None,
-        more: Protocol,
-        of_features: bool = True,
+        self, metric: str, estimate: Estimate, better: Better, fake: Seen, G: Generator | None, more: Protocol
     ) -> Score:
-        """A number with all that it depends on: the extractor and the real images where it is `of_features`."""
-        protocol: dict[str, str | int] = {}
-        if of_features:
-            protocol |= {
-                **self.extract.protocol,
-                "size": f"{self.side}x{self.side}",
-                "reals": self.reals,
-                "data": self.dataset.fingerprint[:16],
-                "real images": self.real.num,
-            }
-        protocol["generated images"] = fake.num
-        if G:
-            truncation = "none" if self.truncation is None else f"{self.truncation:g}"
-            protocol |= {"made at": f"{G.resolution}x{G.resolution}", "seed": self.seed, "truncation": truncation}
-        protocol |= {**more, "gannet": __version__, "torch": torch.__version__}
+        """A number with all that it depends on: the extractor, the real images, and how the others were made."""
+        made = made_by(G, fake.num, self.seed, self.truncation) if G else {"generated images": fake.num}
+        protocol = {
+            **self.extract.protocol,
+            "size": f"{self.side}x{self.side}",
+            "reals": self.reals,
+            "data": self.dataset.fingerprint[:16],
+            "real images": self.real.num,
+            **made,
+            **more,
+            **versions(),
+        }
         return Score(metric, estimate.value, estimate.low, estimate.high, better, protocol)
+
+
+def of_generator(
+    metric: str, found: Estimate, better: Better, G: Generator, both: Both, truncation: float | None, more: Protocol
+) -> Score:
+    """A number that has to do with a generator alone, and not with real images."""
+    protocol = {**made_by(G, both.fake.num, both.seed, truncation), **more, **versions()}
+    return Score(metric, found.value, found.low, found.high, better, protocol)
 
 
 def too_few(num: int, num_real: int) -> str:
@@ -193,67 +203,112 @@ def resized(images: np.ndarray, side: int) -> np.ndarray:
     return x.byte().numpy()
 
 
-def evaluate_generated(
-    sides: Sides,
-    extract: Extractor,
-    *,
-    num: int | None = None,
-    metrics: Sequence[str] = (),
-    force: bool = False,
-    seed: int = SEED,
-    truncation: float | None = None,
-    useful: bool = False,
-    ranks: Ranks = ALONE,
-) -> Report:
-    """All that `gannet evaluate` says of a generator's images, or of a folder's. Raises `UserError` as `Judge` does."""
+@dataclass(frozen=True)
+class Asked:
+    """What is to be said of a generator's images, or of a folder's."""
+
+    num: int | None = None
+    metrics: Sequence[str] = ()
+    force: bool = False
+    seed: int = SEED
+    truncation: float | None = None
+    useful: bool = False
+
+    @property
+    def needs_extractor(self) -> bool:
+        """Whether anything looks at features: where nothing does, only the metrics are had."""
+        return self.useful or not are_of_paths(self.metrics)
+
+
+def evaluate_generated(sides: Sides, extract: Extractor | None, asked: Asked, ranks: Ranks = ALONE) -> Report:
+    """All that `gannet evaluate` says of a generator's images, or of a folder's; without an extractor the path length.
+
+    Raises `UserError` as `Judge` does.
+    """
     num_real = len(sides.real.held_out if sides.reals == "held out" else sides.real.images)
-    num = number(sides, num, num_real)
-    chosen, notes = fitting(names_of(metrics or default(extract), extract), num, num_real, force)
+    num = number(sides, asked.num, num_real)
+    if extract is None:
+        check_path(asked.metrics, sides)
+        return of_paths(sides, num, asked, ranks)
+    chosen, notes = fitting(names_of(asked.metrics or default(extract), extract), num, num_real, asked.force)
     check_path(chosen, sides)
-    if useful:
+    check_enough(chosen, sides, num_real, num)
+    if asked.useful:
         check_use(sides)
-    tests_copying = sides.reals != "given" and len(sides.real.held_out) > 1
-    with progress_of("real images", ranks) as progress:
-        judge = Judge(
-            sides.real,
-            extract,
-            num,
-            chosen,
-            reals=sides.reals,
-            seed=seed,
-            truncation=truncation,
-            force=True,
-            keep=tests_copying or bool(sides.classes),
-            private=sides.private,
-            ranks=ranks,
-            progress=progress,
-        )
+    judge = judge_of(sides, extract, num, chosen, asked, ranks)
     G = judge.asked(sides.fake) if isinstance(sides.fake, Generator) else None
     images = judge.images(G) if G else sides.images(num)
     with progress_of("generated images", ranks) as progress:
         fake = judge.see(images, progress)
-    train = held_out = judge.real
-    if tests_copying:
-        with progress_of("the images trained on and held out", ranks) as progress:
-            train, held_out = (
-                judge.real if reals == sides.reals else judge.look_at(reals, progress) for reals in OF_A_RUN
-            )
+    of_a_run = seen_of_run(sides, judge, ranks)
     report = Report(sides.what, sides.against, notes=tuple(notes))
     if not ranks.first:
         return report
-    scores = judge.scores(fake, G)
-    if classes := of_classes(sides, judge, fake):
-        mean = mean_distance(classes.found)
-        how = {"classes": len(classes.found)}
-        scores.append(judge.score(f"{classes.metric}, mean of the classes", mean, "lower", fake, G, how))
-        report = replace(report, classes=classes)
-    if tests_copying:
-        found, picture = copies(sides, fake, train, held_out, images)
+    report = with_classes(replace(report, scores=tuple(judge.scores(fake, G))), sides, judge, fake, G)
+    if of_a_run:
+        found, picture = copies(sides, fake, *of_a_run, images)
         files = () if sides.private else tuple(shown(sides.real.names[pair.training]) for pair in found.pairs)
         report = replace(report, copying=found, pairs=picture, files=files)
-    if useful:
+    if asked.useful:
         report = replace(report, usefulness=use(sides, images, num, extract.device))
-    return replace(report, scores=tuple(scores))
+    return report
+
+
+def of_paths(sides: Sides, num: int, asked: Asked, ranks: Ranks) -> Report:
+    """The path length alone, which takes no look at real images; the first rank has it."""
+    report = Report(sides.what, "")
+    if not ranks.first:
+        return report
+    assert isinstance(sides.fake, Generator)
+    G = sides.fake if asked.truncation is None else sides.fake.truncated(asked.truncation)
+    both = Both(Against(NOTHING, num), replace(NOTHING, num=num), G, asked.seed)
+    ((name, (found, more)),) = of_path_length(both).items()
+    metric = METRICS[name]
+    score = of_generator(metric.title, found, metric.better, G, both, asked.truncation, more)
+    return replace(report, scores=(score,))
+
+
+def judge_of(sides: Sides, extract: Extractor, num: int, metrics: Sequence[str], asked: Asked, ranks: Ranks) -> Judge:
+    """Who measures both sides, once the real images have been looked at."""
+    with progress_of("real images", ranks) as progress:
+        return Judge(
+            sides.real,
+            extract,
+            num,
+            metrics,
+            reals=sides.reals,
+            seed=asked.seed,
+            truncation=asked.truncation,
+            force=True,
+            keep=tests_copying(sides) or bool(sides.classes),
+            private=sides.private,
+            ranks=ranks,
+            progress=progress,
+        )
+
+
+def tests_copying(sides: Sides) -> bool:
+    """Whether the run has held images out, which nobody can have copied."""
+    return sides.reals != "given" and len(sides.real.held_out) > 1
+
+
+def seen_of_run(sides: Sides, judge: Judge, ranks: Ranks) -> tuple[Seen, Seen] | None:
+    """What is seen of the images that a run was trained on and of those held out, where G is tested for copying."""
+    if not tests_copying(sides):
+        return None
+    with progress_of("the images trained on and held out", ranks) as progress:
+        train, held_out = (judge.real if which == sides.reals else judge.look_at(which, progress) for which in OF_A_RUN)
+    return train, held_out
+
+
+def with_classes(report: Report, sides: Sides, judge: Judge, fake: Seen, G: Generator | None) -> Report:
+    """The report with the distance in each class, and the mean of these among the scores, where there are classes."""
+    classes = of_classes(sides, judge, fake)
+    if not classes:
+        return report
+    mean, how = mean_distance(classes.found), {"classes": len(classes.found)}
+    score = judge.score(f"{classes.metric}, mean of the classes", mean, "lower", fake, G, how)
+    return replace(report, classes=classes, scores=(*report.scores, score))
 
 
 def of_classes(sides: Sides, judge: Judge, fake: Seen) -> Classes | None:
@@ -275,6 +330,18 @@ def check_path(metrics: Sequence[str], sides: Sides) -> None:
     has_w = isinstance(sides.fake, Generator) and sides.fake.has_w
     if not has_w and any(METRICS[name].needs == "w" for name in metrics):
         raise UserError(f"the metric ppl is the path length in w, which {sides.what} has not: leave it out")
+
+
+def check_enough(metrics: Sequence[str], sides: Sides, num_real: int, num: int) -> None:
+    """Raises `UserError` where either side has fewer images than a metric takes, and names it."""
+    for name in metrics:
+        both = zip((sides.against, sides.what), (num_real, num), METRICS[name].fewest, strict=True)
+        for side, there, fewest in both:
+            if there < fewest:
+                raise UserError(
+                    f"{side}: {there:,} image{'s' if there > 1 else ''}, and the metric {name} takes {fewest} or more: "
+                    "add some, or name other metrics with --metrics"
+                )
 
 
 def number(sides: Sides, num: int | None, num_real: int) -> int:

@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from gannet import __version__
 from gannet.errors import UserError, nearest
 from gannet.evaluating.reals import Seen
 from gannet.evaluation.estimate import Estimate
 from gannet.evaluation.extractors import Extractor
 from gannet.evaluation.frechet import frechet, frechet_between
 from gannet.evaluation.inception_score import SPLITS, inception_score
-from gannet.evaluation.kid import SUBSETS, kid, subset_size
+from gannet.evaluation.kid import SUBSETS, Kid
 from gannet.evaluation.pairs import Better
 from gannet.evaluation.path_length import EPSILON, path_length
 from gannet.evaluation.perceptual import WEIGHTS, Lpips
@@ -31,23 +33,41 @@ Found = Mapping[str, tuple[Estimate, Protocol]]
 
 
 @dataclass(frozen=True)
+class Against:
+    """What was seen of real images, and what every set of `num` generated ones is compared with alike."""
+
+    seen: Seen
+    num: int
+
+    @cached_property
+    def kid(self) -> Kid:
+        """The kernel of the reals among themselves."""
+        return Kid(self.seen.features, self.num)
+
+
+@dataclass(frozen=True)
 class Both:
     """What was seen of real and of generated images, and the G that made these, where one did, of z of `seed`."""
 
-    real: Seen
+    reals: Against
     fake: Seen
     G: Generator | None
     seed: int
 
+    @property
+    def real(self) -> Seen:
+        return self.reals.seen
+
 
 @dataclass(frozen=True)
 class Metric:
-    """How it is had: metrics of one `family` come from one computation."""
+    """How it is had: metrics of one `family` come from one computation, of `fewest` real and generated images."""
 
     title: str
     family: Callable[[Both], Found]
     better: Better
     needs: Literal["gaussians", "features", "logits", "w"] = "features"
+    fewest: tuple[int, int] = (2, 2)
 
 
 def of_frechet(both: Both) -> Found:
@@ -58,8 +78,8 @@ def of_frechet(both: Both) -> Found:
 
 
 def of_kid(both: Both) -> Found:
-    how = {"subsets": f"{SUBSETS} of {subset_size(both.real.num, both.fake.num)}"}
-    return {"kid": (kid(both.real.features, both.fake.features), how)}
+    kid = both.reals.kid
+    return {"kid": (kid(both.fake.features), {"subsets": f"{SUBSETS} of {kid.size}"})}
 
 
 def of_precision_recall(both: Both) -> Found:
@@ -109,13 +129,29 @@ def perceptual_distance() -> str:
 METRICS: Mapping[str, Metric] = {
     "frechet": Metric("Frechet distance", of_frechet, "lower", "gaussians"),
     "kid": Metric("KID", of_kid, "lower"),
-    "precision": Metric("precision", of_precision_recall, "higher"),
-    "recall": Metric("recall", of_precision_recall, "higher"),
-    "density": Metric("density", of_density_coverage, "higher"),
-    "coverage": Metric("coverage", of_density_coverage, "higher"),
+    "precision": Metric("precision", of_precision_recall, "higher", fewest=2 * (PRECISION_K + 1,)),
+    "recall": Metric("recall", of_precision_recall, "higher", fewest=2 * (PRECISION_K + 1,)),
+    "density": Metric("density", of_density_coverage, "higher", fewest=(DENSITY_K + 1, 1)),
+    "coverage": Metric("coverage", of_density_coverage, "higher", fewest=(DENSITY_K + 1, 1)),
     "is": Metric("Inception Score", of_inception_score, "higher", "logits"),
     "ppl": Metric("PPL", of_path_length, "lower", "w"),
 }
+
+
+def are_of_paths(metrics: Sequence[str]) -> bool:
+    """Whether the metrics, of which there are some, look at no feature, and so need no extractor."""
+    return bool(metrics) and all(name in METRICS and METRICS[name].needs == "w" for name in metrics)
+
+
+def made_by(G: Generator, num: int, seed: int, truncation: float | None) -> Protocol:
+    """What a number of `num` images of a generator depends on, by name."""
+    how = "none" if truncation is None else f"{truncation:g}"
+    return {"generated images": num, "made at": f"{G.resolution}x{G.resolution}", "seed": seed, "truncation": how}
+
+
+def versions() -> Protocol:
+    """What a protocol notes besides."""
+    return {"gannet": __version__, "torch": torch.__version__}
 
 
 def names_of(metrics: Sequence[str], extract: Extractor) -> tuple[str, ...]:

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from gannet.data.pool import Progress
 from gannet.errors import UserError
+from gannet.evaluation.estimate import places
 from gannet.evaluation.extractors import Extractor
-from gannet.evaluation.frechet import Gaussian
+from gannet.evaluation.frechet import SOME, Gaussian, Space
 from gannet.files import write_with
 from gannet.training.ranks import ALONE, Ranks
 
 BATCH = Extractor.batch  # images that each rank takes at once
 MOST_REALS = 50_000  # real images that are looked at
-SOME = 2000  # images whose features are kept for an interval where those of all are not
 VERSION = 1  # of what lies in a file; a change makes all of them new
 FILES = "features-*.safetensors"
 
@@ -73,25 +73,25 @@ def look(
     Without `keep` and `keep_logits` the memory does not grow with the number of images. Raises `UserError` where
     the extractor does.
     """
-    whole = keep or num <= SOME
-    wanted, streamed = places(num, num if whole else SOME), None if whole else Gaussian()
+    space = None if keep or num <= SOME else Space(num, SOME)
     kept, classed = [], []
     for start in range(0, num, BATCH * ranks.num):
         size = min(BATCH * ranks.num, num - start)
         features, logits = shared(images, num, start, size, extract, keep_logits, ranks)
         if not ranks.first:
             continue
-        if streamed:
-            streamed.add(features)
-        first, last = np.searchsorted(wanted, (start, start + size))
-        kept.append(features[torch.from_numpy(wanted[first:last] - start)])
+        if space:
+            space.add(features)
+        else:
+            kept.append(features)
         if logits is not None:
             classed.append(logits)
         if progress:
             progress(start + size, num)
     if not ranks.first:
         return NOTHING
-    return Seen(num, torch.cat(kept), streamed, torch.cat(classed) if classed else None)
+    logits = torch.cat(classed) if classed else None
+    return Seen(num, space.some, space.gaussian, logits) if space else Seen(num, torch.cat(kept), None, logits)
 
 
 def shared(
@@ -195,10 +195,3 @@ def refuse_nan(images: Tensor, what: str) -> Tensor:
 def spread(images: np.ndarray, num: int) -> np.ndarray:
     """`num` of the images, evenly spread over them; all where they are no more."""
     return images if num >= len(images) else images[places(len(images), num)]
-
-
-def places(total: int, num: int) -> np.ndarray:
-    """Where `num` of `total` are that are spread evenly: int64, rising, `[min(num, total)]`."""
-    if num >= total:
-        return np.arange(total)
-    return np.linspace(0, total - 1, num).round().astype(np.int64)

@@ -1,6 +1,7 @@
 """What was found, for a terminal, for a file, and for JSON."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,60 +37,29 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Classes:
-    """The distance within each class, by a metric of that title."""
+class Picture:
+    """A picture of a report: its file, and what stands under it."""
 
-    metric: str
-    names: tuple[str, ...]
-    found: tuple[OfClass, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
-        classes = [{"name": self.names[one.label], **asdict(one)} for one in self.found]
-        return {"metric": self.metric, "classes": classes}
+    file: str
+    caption: str
+    image: Image
 
 
-@dataclass(frozen=True)
-class Report:
-    """What was measured, against what, and what came of it; rich prints it as tables."""
+class Page(ABC):
+    """A report in sections, with a picture perhaps; rich prints it as tables."""
 
-    what: str
-    against: str
-    scores: tuple[Score, ...] = ()
-    """Of several ranks the first alone has some."""
-    notes: tuple[str, ...] = ()
-    classes: Classes | None = None
-    copying: Copying | None = None
-    usefulness: Usefulness | None = None
-    pairs: Image | None = None
-    """Samples, each beside the training image that is nearest to it."""
-    files: tuple[str, ...] = ()
-    """Names of these training images; none of a private run."""
-
+    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Everything but the picture, ready for JSON."""
-        return {
-            "what": self.what,
-            "against": self.against,
-            "scores": [score.to_dict() for score in self.scores],
-            "notes": list(self.notes),
-            "classes": self.classes and self.classes.to_dict(),
-            "copying": self.copying and {**self.copying.to_dict(), "training_files": list(self.files)},
-            "usefulness": self.usefulness and self.usefulness.to_dict(),
-        }
 
+    @abstractmethod
     def sections(self) -> Iterator[Section]:
         """The parts in the order in which they are read."""
-        rows = [(score.metric, *in_figures(score), score.better) for score in self.scores]
-        header = ("metric", "value", "95% interval", "better")
-        yield Section(f"{self.what} against {self.against}", header, tuple(rows), self.notes)
-        yield Section("What was compared", lines=tuple(told(self.scores)))
-        if self.classes:
-            yield by_class(self.classes)
-        if self.copying:
-            yield copies(self.copying, self.files)
-        if self.usefulness:
-            yield use(self.usefulness)
+
+    @property
+    @abstractmethod
+    def picture(self) -> Picture | None:
+        """What is to be looked at, if anything."""
 
     def __rich__(self) -> Group:
         parts: list[RenderableType] = []
@@ -115,19 +85,81 @@ class Report:
             if section.rows:
                 parts.append(table(section.header, section.rows))
             parts += section.lines
-        if self.pairs:
-            parts.append(f"![Samples, left, each beside the training image that is nearest to it]({PAIRS})")
+        if self.picture:
+            parts.append(f"![{self.picture.caption}]({self.picture.file})")
         return "\n\n".join(parts) + "\n"
 
     def write(self, out: Path) -> list[Path]:
-        """Writes report.json, pairs.png where there are some, and, last, report.md; the paths."""
-        files = [out / "report.json", *([out / PAIRS] if self.pairs else []), out / "report.md"]
+        """Writes report.json, the picture where there is one, and, last, report.md; the paths."""
+        files = [out / "report.json", *([out / self.picture.file] if self.picture else []), out / "report.md"]
         write_text(files[0], json.dumps(self.to_dict(), indent=2) + "\n")
-        if self.pairs:
-            data = png(self.pairs)
-            write_with(out / PAIRS, lambda file: file.write(data))
+        if self.picture:
+            data = png(self.picture.image)
+            write_with(files[1], lambda file: file.write(data))
         write_text(files[-1], str(self))
         return files
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The distance within each class, by a metric of that title."""
+
+    metric: str
+    names: tuple[str, ...]
+    found: tuple[OfClass, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        classes = [{"name": self.names[one.label], **asdict(one)} for one in self.found]
+        return {"metric": self.metric, "classes": classes}
+
+
+@dataclass(frozen=True)
+class Report(Page):
+    """What was measured, against what, and what came of it."""
+
+    what: str
+    against: str
+    """Empty where no real image counts."""
+    scores: tuple[Score, ...] = ()
+    """Of several ranks the first alone has some."""
+    notes: tuple[str, ...] = ()
+    classes: Classes | None = None
+    copying: Copying | None = None
+    usefulness: Usefulness | None = None
+    pairs: Image | None = None
+    """Samples, each beside the training image that is nearest to it."""
+    files: tuple[str, ...] = ()
+    """Names of these training images; none of a private run."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "what": self.what,
+            "against": self.against,
+            "scores": [score.to_dict() for score in self.scores],
+            "notes": list(self.notes),
+            "classes": self.classes and self.classes.to_dict(),
+            "copying": self.copying and {**self.copying.to_dict(), "training_files": list(self.files)},
+            "usefulness": self.usefulness and self.usefulness.to_dict(),
+        }
+
+    def sections(self) -> Iterator[Section]:
+        rows = [(score.metric, *in_figures(score), score.better) for score in self.scores]
+        header = ("metric", "value", "95% interval", "better")
+        title = f"{self.what} against {self.against}" if self.against else self.what
+        yield Section(title, header, tuple(rows), self.notes)
+        yield Section("What was compared", lines=tuple(told(self.scores)))
+        if self.classes:
+            yield by_class(self.classes)
+        if self.copying:
+            yield copies(self.copying, self.files)
+        if self.usefulness:
+            yield use(self.usefulness)
+
+    @property
+    def picture(self) -> Picture | None:
+        caption = "Samples, left, each beside the training image that is nearest to it"
+        return Picture(PAIRS, caption, self.pairs) if self.pairs else None
 
 
 def in_figures(value: Score | Estimate) -> tuple[str, str]:

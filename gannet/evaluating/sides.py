@@ -17,7 +17,8 @@ from gannet.data.scan import Scan, scan
 from gannet.data.sources import Source, shown
 from gannet.display import counted
 from gannet.errors import UserError
-from gannet.evaluating.reals import MOST_REALS, Images, places
+from gannet.evaluating.reals import MOST_REALS, Images
+from gannet.evaluation.estimate import places
 from gannet.generation.load import Generator, data_of, load
 from gannet.networks.folder import read_network
 from gannet.sessions import same_data
@@ -33,11 +34,11 @@ class Sides:
     what: str
     """The run or folder that is measured."""
     against: str
-    """Which real images, in words."""
+    """Reals real images, in words."""
     fake: Generator | Dataset
     real: Dataset
     reals: Reals
-    """Which images of `real` count."""
+    """Reals images of `real` count."""
     grouped: bool = False
     """Whether related images were kept together when some were held out."""
     private: bool = False

@@ -1,16 +1,12 @@
 """What translates, enlarges or makes clips, measured on what its run holds out, beside what it has to beat."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.box import SIMPLE
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 
 from gannet.config import Recipe
@@ -18,59 +14,83 @@ from gannet.data.dataset import Dataset
 from gannet.data.pool import Progress
 from gannet.display import counted
 from gannet.errors import UserError
+from gannet.evaluating.measures import versions
 from gannet.evaluating.reals import refuse_nan, spread
+from gannet.evaluating.report import Page, Picture, Section, in_figures, told
+from gannet.evaluation.estimate import Estimate, bootstrapped
 from gannet.evaluation.extractors import Extractor
-from gannet.evaluation.frechet import Gaussian, frechet_distance
+from gannet.evaluation.frechet import Space, frechet_of
 from gannet.evaluation.pairs import MEASURES, Better
-from gannet.evaluation.protocol import Protocol
+from gannet.evaluation.protocol import Protocol, Score
 from gannet.evaluation.video import Clips, frame_distance, motion_distance, steps_of
 from gannet.games.pix2pix import enlarged, reduced
 from gannet.generation.load import Side, load, load_translator
-from gannet.images import to_float, to_uint8
+from gannet.images import grid, to_float, to_uint8
 from gannet.networks import TRANSLATORS
 from gannet.networks.translator import Translator
 from gannet.sessions import same_data
 from gannet.training.ranks import ALONE
 
 BATCH = 32  # images at once
+PICTURE = "images.png"
+SHOWN = 12  # items in it
+ACROSS = 2  # of them beside each other
 SEED = 0
 
-Pairs = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Batches of what a network makes, of what it has to beat, and of the targets, each uint8 `[N, C, R, R]`."""
+Batches = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""What a network makes, what it has to beat, and the targets, some at a time, each uint8 `[N, C, R, R]`."""
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One number, the same of a baseline, which of both is better, and how they were had."""
+class Comparison(Score):
+    """One number, and the same of a baseline with its own interval."""
 
-    metric: str
-    value: float
     baseline: float
-    better: Better
-    protocol: Protocol
+    baseline_low: float
+    baseline_high: float
+
+    @classmethod
+    def of(cls, metric: str, made: Estimate, other: Estimate, better: Better, protocol: Protocol) -> "Comparison":
+        """Of what was made, and of the other."""
+        return cls(metric, made.value, made.low, made.high, better, protocol, other.value, other.low, other.high)
+
+    @property
+    def other(self) -> Estimate:
+        """The baseline's."""
+        return Estimate(self.baseline, self.baseline_low, self.baseline_high)
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What was measured of a run, on what and beside what; rich prints it as a table."""
+class Evaluation(Page):
+    """What was measured of a run, on what and beside what."""
 
     run: Path
     measured: str
     baseline: str
     scores: tuple[Comparison, ...]
+    shown: Picture | None = None
+    """Some of it, to be looked at."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
-        return {**asdict(self), "run": str(self.run)}
+        return {
+            "run": str(self.run),
+            "measured": self.measured,
+            "baseline": self.baseline,
+            "scores": [score.to_dict() for score in self.scores],
+        }
 
-    def __rich__(self) -> Group:
-        table = Table("metric", self.measured, self.baseline, "better", box=SIMPLE)
-        notes = []
-        for score in self.scores:
-            table.add_row(score.metric, f"{score.value:.4g}", f"{score.baseline:.4g}", score.better)
-            notes.append(f"{score.metric}: " + "; ".join(f"{name} {value}" for name, value in score.protocol.items()))
-        notes.append("Distances grow as fewer images are measured: compare those of equal numbers alone.")
-        return Group(Text(str(self.run)), table, *notes)
+    def sections(self) -> Iterator[Section]:
+        header = ("metric", self.measured, "95% interval", self.baseline, "95% interval", "better")
+        rows = tuple(
+            (score.metric, *in_figures(score), *in_figures(score.other), score.better) for score in self.scores
+        )
+        few = "Distances grow as fewer images are measured: compare those of equal numbers alone."
+        yield Section(f"{self.run} on what it holds out", header, rows, (few,))
+        yield Section("What was compared", lines=tuple(told(self.scores)))
+
+    @property
+    def picture(self) -> Picture | None:
+        return self.shown
 
 
 @dataclass(frozen=True)
@@ -98,6 +118,12 @@ class HeldOut:
         for start in range(0, num, size):
             yield slice(start, start + size)
             self.progress(min(start + size, num), num)
+
+    def protocol(self, counts: Protocol, how: Protocol) -> Protocol:
+        """Of what a number was had: `counts` of items, the run's data, and `how` it was measured."""
+        size = "x".join(2 * [str(self.dataset.held_out.shape[2])])
+        data = {"size": size, "reals": "held out", "data": self.dataset.fingerprint[:16]}
+        return {**counts, **data, **how, **versions()}
 
 
 def makes_of_noise(recipe: Recipe) -> bool:
@@ -138,49 +164,77 @@ def pairs(held: HeldOut) -> Evaluation:
     """What G makes of the one image of each pair, beside that image, both against the other one."""
     G, images = held.translator(), held.images(held.dataset)
 
-    def batches() -> Pairs:
-        for part in held.parts(len(images)):
+    def batches(images: np.ndarray, parts: Iterator[slice]) -> Batches:
+        for part in parts:
             given, target = np.split(np.array(images[part]), 2, axis=1)
             yield translated(G, to_float(torch.from_numpy(given)), held.device), given, target
 
-    return Evaluation(held.path, "output", "input as it is", paired(held, batches()))
+    some = spread(images, SHOWN)
+    picture = of_triples(*next(batches(some, iter([slice(None)]))), "input", "target")
+    scores = paired(held, len(images), batches(images, held.parts(len(images))))
+    return Evaluation(held.path, "output", "input as it is", scores, picture)
 
 
 def enlarging(held: HeldOut) -> Evaluation:
     """What G makes of reduced images, beside bicubic, both against the images that they were."""
     G, images = held.translator(), held.images(held.dataset)
 
-    def batches() -> Pairs:
-        for part in held.parts(len(images)):
+    def batches(images: np.ndarray, parts: Iterator[slice]) -> Batches:
+        for part in parts:
             target = np.array(images[part])
             small = reduced(to_float(torch.from_numpy(target)), G.scale)
             yield translated(G, small, held.device), to_uint8(enlarged(small, G.scale)), target
 
-    return Evaluation(held.path, f"output, x{G.scale}", f"bicubic, x{G.scale}", paired(held, batches()))
+    some = spread(images, SHOWN)
+    picture = of_triples(*next(batches(some, iter([slice(None)]))), "bicubic", "the image that it was")
+    scores = paired(held, len(images), batches(images, held.parts(len(images))))
+    return Evaluation(held.path, f"output, x{G.scale}", f"bicubic, x{G.scale}", scores, picture)
 
 
-def paired(held: HeldOut, batches: Pairs) -> tuple[Comparison, ...]:
-    """The measures of pairs, and the distance of features, of outputs and of what they have to beat."""
+def of_triples(made: np.ndarray, other: np.ndarray, target: np.ndarray, before: str, after: str) -> Picture:
+    """What was made, between what it has to beat and its target."""
+    return in_rows([other, made, target], f"{before}, output, {after}")
+
+
+def in_rows(kinds: Sequence[np.ndarray], what: str) -> Picture:
+    """The first images of each kind beside each other, then the second ones, two such items in a row."""
+    items = np.stack(kinds, axis=1).reshape(-1, *kinds[0].shape[1:])
+    return Picture(PICTURE, f"{what.capitalize()}, and the same of the next", grid(items, ACROSS * len(kinds)))
+
+
+def paired(held: HeldOut, num: int, batches: Batches) -> tuple[Comparison, ...]:
+    """The measures of `num` pairs, and the distance of features, of outputs and of what they have to beat."""
     found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in MEASURES}
-    spaces = made, other, target = [Gaussian() for _ in range(3)]
+    spaces = made, other, target = [Space(num) for _ in range(3)]
     for batch in batches:
         for name, measure in MEASURES.items():
             found[name].append((measure.of(batch[0], batch[2]), measure.of(batch[1], batch[2])))
         for space, images in zip(spaces, batch, strict=True):
             space.add(held.extract(images))
-    num, scores = target.num, []
+    scores, counts = [], {"images": num}
     for name, measure in MEASURES.items():
-        value, baseline = (torch.cat(each).mean().item() for each in zip(*found[name], strict=True))
-        scores.append(Comparison(name, value, baseline, measure.better, {"images": num, **measure.protocol}))
-    distances = frechet_distance(made, target), frechet_distance(other, target)
-    return *scores, Comparison("feature distance", *distances, "lower", {"images": num, **held.extract.protocol})
+        ours, others = (torch.cat(each) for each in zip(*found[name], strict=True))
+        how = held.protocol(counts, measure.protocol)
+        scores.append(Comparison.of(name, mean_of(ours), mean_of(others), measure.better, how))
+    distances = frechet_of(made, target, are_pairs=True), frechet_of(other, target, are_pairs=True)
+    how = held.protocol(counts, held.extract.protocol)
+    return *scores, Comparison.of("feature distance", *distances, "lower", how)
+
+
+def mean_of(values: Tensor) -> Estimate:
+    """The mean of the images' values `[N]`."""
+    return bootstrapped(values.mean().item(), values)
 
 
 def unpaired(held: HeldOut) -> Evaluation:
     """G's images of a and F's of b, beside a and b as they are, against those of the other side."""
     sides = [held.images(side) for side in (held.dataset.other, held.dataset) if side]
     networks = [held.translator("b"), held.translator("a")]
-    reals, fakes = [[Gaussian(), Gaussian()] for _ in range(2)]
+    reals, fakes = [[Space(len(side)) for side in sides] for _ in range(2)]
+    shown = []
+    for side, network in zip(sides, networks, strict=True):
+        some = np.array(spread(side, min(SHOWN, *map(len, sides))))
+        shown += [some, translated(network, to_float(torch.from_numpy(some)), held.device)]
     for part in held.parts(max(len(side) for side in sides)):
         for side, network, real, fake in zip(sides, networks, reals, fakes, strict=True):
             images = np.array(side[part])
@@ -189,10 +243,11 @@ def unpaired(held: HeldOut) -> Evaluation:
                 fake.add(held.extract(translated(network, to_float(torch.from_numpy(images)), held.device)))
     scores = []
     for way, fake, before, after in (("a to b", fakes[0], *reals), ("b to a", fakes[1], *reals[::-1])):
-        how = {"images": before.num, "of the other side": after.num, **held.extract.protocol}
-        distances = frechet_distance(fake, after), frechet_distance(before, after)
-        scores.append(Comparison(f"feature distance, {way}", *distances, "lower", how))
-    return Evaluation(held.path, "output", "input as it is", tuple(scores))
+        how = held.protocol({"images": before.num, "of the other side": after.num}, held.extract.protocol)
+        distances = frechet_of(fake, after), frechet_of(before, after)
+        scores.append(Comparison.of(f"feature distance, {way}", *distances, "lower", how))
+    picture = in_rows(shown, "one of a, what is made of it, one of b, what is made of that")
+    return Evaluation(held.path, "output", "input as it is", tuple(scores), picture)
 
 
 def clips(held: HeldOut) -> Evaluation:
@@ -206,21 +261,34 @@ def clips(held: HeldOut) -> Evaluation:
     num_given = 0
     if depth := getattr(G.network, "given_channels", 0):
         G, num_given = replace(G, given=to_float(torch.from_numpy(np.array(unseen[:, :depth])))), depth // G.channels
-    spaces = made, known, target = [Clips(held.extract) for _ in range(3)]
+    num_frames, strips = held.num_frames - num_given, []
+    spaces = made, known, target = [Clips(held.extract, num, num_frames) for _ in range(3)]
     for part in held.parts(num, max(1, BATCH // held.num_frames)):
         new = np.array(unseen[part])
         fake = G.to_uint8(refuse_nan(G.sample(len(new), SEED, start=part.start), "the generator"))
-        for space, some in zip(spaces, (fake, np.array(seen[part]), new), strict=True):
-            space.add(some.reshape(len(new), held.num_frames, -1, *new.shape[2:])[:, num_given:])
-    num_frames = held.num_frames - num_given
-    how = {"clips": num, "frames": num_frames, "given frames": num_given, "seed": SEED, **held.extract.protocol}
-    distances = frame_distance(made, target), frame_distance(known, target)
-    scores = [Comparison("frame distance", *distances, "lower", how)]
+        each = [
+            some.reshape(len(new), held.num_frames, -1, *new.shape[2:]) for some in (fake, np.array(seen[part]), new)
+        ]
+        for space, frames in zip(spaces, each, strict=True):
+            space.add(frames[:, num_given:])
+        if part.start < SHOWN:
+            strips.append(np.stack([each[0], each[2]], axis=1).reshape(-1, *each[0].shape[2:]))
+    counts = {"clips": num, "frames": num_frames, "given frames": num_given, "seed": SEED}
+    going_on = num_given > 0  # then clip i made and clip i held out begin alike
+    distances = frame_distance(made, target, going_on), frame_distance(known, target)
+    scores = [Comparison.of("frame distance", *distances, "lower", held.protocol(counts, held.extract.protocol))]
     if num_frames > 1:
-        distances = motion_distance(made, target), motion_distance(known, target)
+        distances = motion_distance(made, target, going_on), motion_distance(known, target)
         seen_as = {"red, green, blue": "grey frames " + ", ".join(f"t + {step}" for step in steps_of(num_frames))}
-        scores.append(Comparison("motion distance", *distances, "lower", how | seen_as))
-    return Evaluation(held.path, "generated", "real, trained on", tuple(scores))
+        how = held.protocol(counts, held.extract.protocol | seen_as)
+        scores.append(Comparison.of("motion distance", *distances, "lower", how))
+    picture = of_clips(np.concatenate(strips)[: 2 * SHOWN * held.num_frames], held.num_frames)
+    return Evaluation(held.path, "generated", "real, trained on", tuple(scores), picture)
+
+
+def of_clips(frames: np.ndarray, num_frames: int) -> Picture:
+    """Clips, a row each: one that was made, and one that was held out, by turns."""
+    return Picture(PICTURE, "A clip that was made, one that was held out, by turns", grid(frames, num_frames))
 
 
 EVALUATIONS: Mapping[str, Callable[[HeldOut], Evaluation]] = {

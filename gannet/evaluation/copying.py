@@ -30,6 +30,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from gannet.errors import UserError
+from gannet.evaluation.estimate import places
 from gannet.evaluation.neighbours import distances_between, leaders, nearest
 from gannet.images import grid, side_by_side
 
@@ -93,13 +94,13 @@ class Copying:
     pairs: tuple[Pair, ...]
     """The nearest ones, nearest first."""
     compared: int
-    """How many samples, and training images, were looked through for repetitions."""
+    """How many samples, spread over all, and as many training images were looked through for repetitions."""
     repeated: int
     """How many of these samples are near-duplicates of an earlier one."""
     repeated_real: int
     """How many of as many training images are."""
     largest_group: int
-    """The most samples that are near-duplicates of one sample, itself included."""
+    """The most of these samples that are near-duplicates of one of them, itself included."""
     grouped: bool
     """Whether related images were kept together when some were held out."""
     replayed: int
@@ -181,39 +182,30 @@ def copying(
     """
     if not len(held_out):
         raise UserError("without held-out images nobody can say whether G copies: train with --data.held-out 0.1")
-    distances, indices = nearest(held_out, train, AROUND)
-    reference = distances[:, 0].numpy()
-    duplicate = duplicates(reference)
-    others = reference[~duplicate]
-    near_duplicate = float(max(np.quantile(others, NEAREST), NEAREST * np.median(others))) if len(others) else 0.0
-    leader = leaders(samples, near_duplicate)
+    usual = Usual.of(held_out, train)
+    leader = leaders(samples, usual.near_duplicate)
     distinct = np.flatnonzero(leader == np.arange(len(samples)))
-    near_samples = nearest(samples[distinct], train, AROUND)
+    own = samples[distinct]
+    near_samples = nearest(own, train, AROUND)
     distance, training = (found[:, 0].numpy() for found in near_samples)
-    z, p_ranks = mann_whitney(distance, reference)
-
-    apart = torch.from_numpy(np.flatnonzero(~duplicate))
-    usual = np.sort(nearness(distances[apart], indices[apart], train, near_duplicate)) if len(apart) else np.zeros(0)
-    nearnesses = nearness(*near_samples, train, near_duplicate)
-    num, num_held_out, num_usual, kth = len(distinct), len(held_out), len(usual), nearest_few(len(usual))
-    near = nearnesses < usual[kth - 1] if num_usual else np.zeros(num, bool)
-    away, held = (found[:, 0].numpy() for found in nearest(samples[distinct], held_out, 1))
-    side = np.where(distance < away, training, len(train) + held)
+    z, p_ranks = mann_whitney(distance, usual.distances)
+    nearnesses = nearness(*near_samples, train, usual.near_duplicate)
+    num, num_held_out, num_usual, kth = (
+        len(own),
+        len(held_out),
+        len(usual.nearnesses),
+        nearest_few(len(usual.nearnesses)),
+    )
+    near = nearnesses < usual.nearnesses[kth - 1] if num_usual else np.zeros(num, bool)
+    side = sides_of(own, distance, training, held_out, len(train))
     p_sides = sides(side, len(train), num_held_out)
     p_near = max(precedence(int(near.sum()), kth, num, num_usual), sides(side[near], len(train), num_held_out))
     p, needed = min(1.0, 2 * min(p_sides, p_near)), enough(num, len(train))
     again = replays(samples, train, held_out)
     is_plain = not grouped or (len(again) >= SOME * len(samples) and len(again.unique()) >= MINIMUM)
-
-    compared = min(len(samples), len(train))
-    fewer = leader if compared == len(samples) else leaders(evenly(samples, compared), near_duplicate)
-    shares = np.searchsorted(usual, nearnesses, side="right") / max(1, num_usual)
+    repeats = Repeats.of(samples, leader, train, usual.near_duplicate)
     return Copying(
-        verdict=(
-            ("copies" if is_plain else "copies or groups")
-            if p < ALPHA
-            else ("no sign" if 0 < needed <= num_usual else "too few")
-        ),
+        verdict=verdict_of(p, is_plain, 0 < needed <= num_usual),
         p=p,
         nearest_held_out=int((side >= len(train)).sum()),
         expected_held_out=num * num_held_out / (len(train) + num_held_out),
@@ -227,18 +219,84 @@ def copying(
         num_train=len(train),
         num_trained_on=len(train) if num_trained_on is None else num_trained_on,
         num_held_out=num_held_out,
-        num_duplicates=int(duplicate.sum()),
+        num_duplicates=num_held_out - num_usual,
         needed=needed,
-        pairs=tuple(
-            Pair(int(distinct[i]), int(training[i]), float(distance[i]), float(nearnesses[i]), float(shares[i]))
-            for i in np.argsort(nearnesses, kind="stable")[:num_pairs]
-        ),
-        compared=compared,
-        repeated=repetitions(fewer),
-        repeated_real=repetitions(leaders(evenly(train, compared), near_duplicate)),
-        largest_group=int(np.bincount(leader).max()),
+        pairs=nearest_pairs(distinct, training, distance, nearnesses, usual, num_pairs),
+        **asdict(repeats),
         grouped=grouped,
         replayed=len(again),
+    )
+
+
+@dataclass(frozen=True)
+class Usual:
+    """How near held-out images are to training images, which nobody copied them from."""
+
+    distances: np.ndarray
+    """float32 `[N]`, of all of them, to the nearest training image."""
+    near_duplicate: float
+    """A distance of features at which two images are taken for the same one."""
+    nearnesses: np.ndarray
+    """Rising, of those that are no near-duplicates of a training image."""
+
+    @classmethod
+    def of(cls, held_out: Tensor, train: Tensor) -> "Usual":
+        """From the features of both."""
+        distances, indices = nearest(held_out, train, AROUND)
+        reference = distances[:, 0].numpy()
+        duplicate = duplicates(reference)
+        others = reference[~duplicate]
+        within = float(max(np.quantile(others, NEAREST), NEAREST * np.median(others))) if len(others) else 0.0
+        apart = torch.from_numpy(np.flatnonzero(~duplicate))
+        known = nearness(distances[apart], indices[apart], train, within) if len(apart) else np.zeros(0)
+        return cls(reference, within, np.sort(known))
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How often samples repeat each other, beside as many training images: see `Copying`."""
+
+    compared: int
+    repeated: int
+    repeated_real: int
+    largest_group: int
+
+    @classmethod
+    def of(cls, samples: Tensor, leader: np.ndarray, train: Tensor, near_duplicate: float) -> "Repeats":
+        """From the features of both, and the leaders of all samples."""
+        num = min(len(samples), len(train))
+        if num < len(samples):
+            leader = leaders(evenly(samples, num), near_duplicate)
+        real = leaders(evenly(train, num), near_duplicate)
+        return cls(num, repetitions(leader), repetitions(real), int(np.bincount(leader).max()))
+
+
+def verdict_of(p: float, is_plain: bool, suffices: bool) -> Verdict:
+    """What p says: `is_plain` where groups cannot explain it, `suffices` where enough images are held out."""
+    if p < ALPHA:
+        return "copies" if is_plain else "copies or groups"
+    return "no sign" if suffices else "too few"
+
+
+def sides_of(
+    samples: Tensor, distance: np.ndarray, training: np.ndarray, held_out: Tensor, num_train: int
+) -> np.ndarray:
+    """The number of the nearest of all reals of each sample, int64 `[N]`, the held-out ones after `num_train`.
+
+    `training` and `distance` are its nearest training image and how far that is.
+    """
+    away, held = (found[:, 0].numpy() for found in nearest(samples, held_out, 1))
+    return np.where(distance < away, training, num_train + held)
+
+
+def nearest_pairs(
+    distinct: np.ndarray, training: np.ndarray, distance: np.ndarray, nearnesses: np.ndarray, usual: Usual, num: int
+) -> tuple[Pair, ...]:
+    """The `num` samples, by their number in `distinct`, that stand out most, nearest first."""
+    shares = np.searchsorted(usual.nearnesses, nearnesses, side="right") / max(1, len(usual.nearnesses))
+    return tuple(
+        Pair(int(distinct[i]), int(training[i]), float(distance[i]), float(nearnesses[i]), float(shares[i]))
+        for i in np.argsort(nearnesses, kind="stable")[:num]
     )
 
 
@@ -347,7 +405,7 @@ def repetitions(leader: np.ndarray) -> int:
 
 def evenly(features: Tensor, num: int) -> Tensor:
     """`num` of them, spread over all, since files come class by class."""
-    return features[np.linspace(0, len(features) - 1, num).round().astype(int)]
+    return features[places(len(features), num)]
 
 
 def picture_of_pairs(samples: np.ndarray, train: np.ndarray, pairs: Sequence[Pair]) -> Image:

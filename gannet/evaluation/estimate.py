@@ -43,3 +43,10 @@ def bootstrapped(
             some += values[random.integers(len(values), size=(len(some), num))].mean(1)
     below, above = np.quantile(moved - moved.mean(), TAILS).tolist()
     return Estimate(value, max(value + min(below, 0.0), lowest), min(value + max(above, 0.0), highest))
+
+
+def places(total: int, num: int) -> np.ndarray:
+    """Where `num` of `total` are that are spread evenly: int64, rising, `[min(num, total)]`."""
+    if num >= total:
+        return np.arange(total)
+    return np.linspace(0, total - 1, num).round().astype(np.int64)

@@ -2,13 +2,15 @@
 
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gannet.errors import UserError
-from gannet.evaluation.estimate import Estimate, bootstrapped
+from gannet.evaluation.estimate import Estimate, bootstrapped, places
 
 ROWS = 1024  # features at once in float64
+SOME = 2000  # images whose features are kept for an interval where those of all are not
 
 
 class Gaussian:
@@ -45,6 +47,35 @@ class Gaussian:
         return self.scatter / (self.num - 1)
 
 
+class Space:
+    """The Gaussian of features that come batch by batch, and those of `most` of `num` items, spread evenly over them.
+
+    An item is an image, or as many `rows` as belong together, such as the frames of a clip.
+    """
+
+    def __init__(self, num: int, most: int = SOME, rows: int = 1) -> None:
+        self.num, self.rows, self.gaussian = num, rows, Gaussian()
+        self.wanted = (places(num, most)[:, None] * rows + np.arange(rows)).ravel()
+        self.kept: list[Tensor] = []
+
+    def add(self, features: Tensor) -> None:
+        """Takes `[N, d]` more."""
+        start = self.gaussian.num
+        first, last = np.searchsorted(self.wanted, (start, start + len(features)))
+        self.kept.append(features[torch.from_numpy(self.wanted[first:last] - start)])
+        self.gaussian.add(features)
+
+    @property
+    def some(self) -> Tensor:
+        """The features that are kept, `[n, d]`."""
+        return torch.cat(self.kept)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these are all."""
+        return len(self.wanted) == self.num * self.rows
+
+
 def frechet_distance(one: Gaussian, other: Gaussian) -> float:
     """|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)): 0 for equal Gaussians, in the features' unit squared.
 
@@ -72,6 +103,24 @@ def frechet_between(real: Gaussian, fake: Gaussian, some_real: Tensor, some_fake
     """
     value, by_real, by_fake = influences(real, fake, some_real, some_fake)
     return bootstrapped(value, by_real, by_fake, nums=(real.num, fake.num), lowest=0.0)
+
+
+def frechet_of(one: Space, other: Space, are_pairs: bool = False) -> Estimate:
+    """The Frechet distance, and its interval over the items of both.
+
+    Where they `are_pairs`, such as what was made of an image and what should have been, both of one pair are resampled
+    together.
+    """
+    gaussians, kept = (one.gaussian, other.gaussian), (one.some, other.some)
+    if one.is_whole and other.is_whole:
+        kept = spanned(*kept)
+        gaussians = Gaussian.of(kept[0]), Gaussian.of(kept[1])
+    value, *rows = influences(*gaussians, *kept)
+    moved = [each.unflatten(0, (-1, space.rows)).mean(1) for each, space in zip(rows, (one, other), strict=True)]
+    nums = (one.num, other.num)
+    if are_pairs:
+        moved, nums = [moved[0] + moved[1]], nums[:1]
+    return bootstrapped(value, *moved, nums=nums, lowest=0.0)
 
 
 def influences(real: Gaussian, fake: Gaussian, some_real: Tensor, some_fake: Tensor) -> tuple[float, Tensor, Tensor]:

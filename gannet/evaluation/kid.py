@@ -15,7 +15,14 @@ ENTRIES = 2**22  # of the kernel at once: 32 MB
 
 
 def kid(real: Tensor, fake: Tensor) -> Estimate:
+    """`Kid` of real and of generated features, once."""
+    return Kid(real, len(fake))(fake)
+
+
+class Kid:
     """The squared maximum mean discrepancy of features `[N, d]` and `[M, d]`: 0 on average for equal distributions.
+
+    What follows from the real ones and from M, the number of generated ones, is computed once, when it is built.
 
     The kernel is (x.y / d + 1)^3. The value is the mean of the unbiased estimates from 100 subsets of 1,000 of each
     set (of as many as the smaller set has, where that is fewer), drawn as torch-fidelity 0.4 draws them with its
@@ -26,20 +33,27 @@ def kid(real: Tensor, fake: Tensor) -> Estimate:
     the subsets' values. Near equal distributions it is too wide rather than too narrow, for the influences that are
     0 there are known with an error. Raises `UserError` for fewer than two images.
     """
-    size = subset_size(len(real), len(fake))
-    random = np.random.RandomState(SEED)
-    chosen = [torch.zeros(num, SUBSETS, dtype=torch.float64) for num in (len(fake), len(real))]
-    for subset in range(SUBSETS):
-        for picks in chosen:
-            picks[random.choice(len(picks), size, replace=False), subset] = 1
-    of_fake, of_real = chosen
-    real_real = summed(real, real, of_real, of_real)
-    fake_fake = summed(fake, fake, of_fake, of_fake)
-    real_fake = summed(real, fake, of_real, of_fake)
-    values = (real_real.subsets + fake_fake.subsets) / (size * (size - 1)) - 2 * real_fake.subsets / size**2
-    by_real = 2 * (real_real.rows / (len(real) - 1) - real_fake.rows / len(fake))
-    by_fake = 2 * (fake_fake.rows / (len(fake) - 1) - real_fake.columns / len(real))
-    return bootstrapped(values.mean().item(), by_real, by_fake, values)
+
+    def __init__(self, real: Tensor, num_fake: int) -> None:
+        self.real, self.size = real, subset_size(len(real), num_fake)
+        random = np.random.RandomState(SEED)
+        chosen = [torch.zeros(num, SUBSETS, dtype=torch.float64) for num in (num_fake, len(real))]
+        for subset in range(SUBSETS):
+            for picks in chosen:
+                picks[random.choice(len(picks), self.size, replace=False), subset] = 1
+        self.of_fake, self.of_real = chosen
+        self.real_real = summed(real, real, self.of_real, self.of_real)
+
+    def __call__(self, fake: Tensor) -> Estimate:
+        """KID and its interval, of as many features `[M, d]` as were announced."""
+        num_real, num_fake, size = len(self.real), len(fake), self.size
+        fake_fake = summed(fake, fake, self.of_fake, self.of_fake)
+        real_fake = summed(self.real, fake, self.of_real, self.of_fake)
+        values = self.real_real.subsets + fake_fake.subsets
+        values = values / (size * (size - 1)) - 2 * real_fake.subsets / size**2
+        by_real = 2 * (self.real_real.rows / (num_real - 1) - real_fake.rows / num_fake)
+        by_fake = 2 * (fake_fake.rows / (num_fake - 1) - real_fake.columns / num_real)
+        return bootstrapped(values.mean().item(), by_real, by_fake, values)
 
 
 def subset_size(num_real: int, num_fake: int) -> int:

@@ -28,19 +28,20 @@ class Score:
         return {**asdict(self), "protocol": dict(self.protocol)}
 
 
-def refuse_unlike(scores: Iterable[Score]) -> None:
+def refuse_unlike(scores: Iterable[tuple[str, Score]]) -> None:
     """Raises `UserError` where two scores of one metric were had in different ways, and names the first difference.
 
-    Versions are noted and no reason to refuse.
+    Each score comes behind the name of what was measured. Versions are noted and no reason to refuse.
     """
-    first: dict[str, Score] = {}
-    for score in scores:
-        known = first.setdefault(score.metric, score).protocol
+    first: dict[str, tuple[str, Score]] = {}
+    for what, score in scores:
+        other, of_other = first.setdefault(score.metric, (what, score))
+        known = of_other.protocol
         for name in [*known, *score.protocol]:
             before, now = known.get(name, "not said"), score.protocol.get(name, "not said")
             if before != now and name not in NOTED:
                 raise UserError(
-                    f"{score.metric} cannot be compared: of one number the protocol has {name} {before}, of another "
+                    f"{score.metric} cannot be compared: of {other} the protocol has {name} {before}, of {what} "
                     f"{now}; train both with the same settings of --train.evaluate-every, or take gannet evaluate's "
                     "report of each"
                 )

@@ -14,21 +14,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gannet.evaluation.estimate import Estimate
 from gannet.evaluation.extractors import colours
-from gannet.evaluation.frechet import Gaussian, frechet_distance
+from gannet.evaluation.frechet import Space, frechet_of
 
 STEPS = (0, 1, 3)  # frames on, of red, green and blue
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 class Clips:
-    """The Gaussians of clips that come batch by batch: of the features of their frames, and of their motion.
+    """What is seen of `num` clips of `num_frames` that come batch by batch: in their frames, and in their motion.
 
     `extract` makes features `[N, d]` of uint8 images `[N, C, H, W]`.
     """
 
-    def __init__(self, extract: Callable[[np.ndarray], Tensor]):
-        self.extract, self.frames, self.motion = extract, Gaussian(), Gaussian()
+    def __init__(self, extract: Callable[[np.ndarray], Tensor], num: int, num_frames: int):
+        self.extract, moving = extract, num_frames - steps_of(num_frames)[-1]
+        self.frames, self.motion = Space(num, rows=num_frames), Space(num, rows=moving)
 
     def add(self, clips: np.ndarray) -> None:
         """Takes N more, uint8 `[N, T, C, H, W]`; of single frames (T of 1) there is no motion."""
@@ -37,14 +39,14 @@ class Clips:
             self.motion.add(self.extract(fringes(clips)))
 
 
-def frame_distance(one: Clips, other: Clips) -> float:
-    """The Frechet distance of the features of single frames."""
-    return frechet_distance(one.frames, other.frames)
+def frame_distance(one: Clips, other: Clips, are_pairs: bool = False) -> Estimate:
+    """The Frechet distance of the features of single frames, its interval over clips; see `frechet_of`."""
+    return frechet_of(one.frames, other.frames, are_pairs)
 
 
-def motion_distance(one: Clips, other: Clips) -> float:
+def motion_distance(one: Clips, other: Clips, are_pairs: bool = False) -> Estimate:
     """The Frechet distance of the features of `fringes`: large for stills, leaps, flicker and another speed."""
-    return frechet_distance(one.motion, other.motion)
+    return frechet_of(one.motion, other.motion, are_pairs)
 
 
 def fringes(clips: np.ndarray) -> np.ndarray:

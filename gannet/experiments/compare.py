@@ -1,11 +1,12 @@
 """Runs side by side: curves, grids of the same noise, and what the seeds say about the difference."""
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,6 +24,8 @@ NO_METRIC = (
     " (in kimg); of these, gannet evaluate RUN measures each, in a report that stands by itself"
 )
 Progress = Callable[[int, int], None]
+IfExists = Literal["refuse", "replace"]
+CURVES, GRIDS, PAGE, FACTS = "curves.png", "grids.png", "report.md", "report.json"
 
 
 @dataclass(frozen=True)
@@ -109,16 +112,22 @@ class Comparison:
 
 
 def compare(
-    *runs: str | os.PathLike[str], out: str | os.PathLike[str] = "compare", quality: float | None = None
+    *runs: str | os.PathLike[str],
+    out: str | os.PathLike[str] = "compare",
+    quality: float | None = None,
+    if_exists: IfExists = "refuse",
 ) -> Comparison:
-    """Reads the runs, those in a folder of seeds too, and writes curves.png, grids.png and report.md to `out`.
+    """Reads the runs, those in a folder of seeds too; writes curves.png, grids.png, report.md and report.json to `out`.
 
     Runs that differ in their seed alone are one group. `quality` is the value of the metric to which time is taken;
-    without it the worst of the groups' best means. Raises `UserError` where there is no run, two are the same, the
-    metrics were had by unlike protocols, or `quality` could be that of several metrics.
+    without it the worst of the groups' best means. A comparison of the same runs is written anew, and `if_exists`
+    "replace" writes over another one. Raises `UserError` where there is no run, two are the same, `out` holds another
+    report, the metrics were had by unlike protocols, or `quality` could be that of several metrics.
     """
     groups = grouped([read_run(path) for path in find_runs([Path(run) for run in runs])])
     folder = Path(out)
+    if if_exists == "refuse":
+        refuse_other(folder, groups)
     metrics, notes = metrics_in_common(groups)
     if quality is not None and len(metrics) != 1:
         found = " and ".join(metrics) or "no metric"
@@ -126,13 +135,30 @@ def compare(
     rows = [row for metric in metrics for row in rows_of(groups, metric, quality)]
     tests = [test for metric in metrics for test in tests_of(rows, metric)]
     different = differences([group.records[0].settings for group in groups])
-    pictures = save_overlaid(groups, metrics, folder / "curves.png")
+    pictures = save_overlaid(groups, metrics, folder / CURVES)
     with counted("sampling") as progress:
-        grids, imageless = save_grids(groups, folder / "grids.png", progress)
+        grids, imageless = save_grids(groups, folder / GRIDS, progress)
     written, said = tuple(pictures + grids), (*notes, *imageless)
     made = Comparison(tuple(groups), different, tuple(rows), tuple(tests), said, written)
-    write_text(folder / "report.md", str(made) + "\n")
+    for path in {folder / CURVES, folder / GRIDS} - set(written):
+        path.unlink(missing_ok=True)  # of what was compared before
+    write_text(folder / FACTS, json.dumps(made.to_dict(), indent=2) + "\n")
+    write_text(folder / PAGE, str(made) + "\n")
     return made
+
+
+def refuse_other(folder: Path, groups: Sequence[Group]) -> None:
+    """Raises `UserError` where the folder holds the report of other runs, or of something else."""
+    if not ((folder / PAGE).exists() or (folder / FACTS).exists()):
+        return
+    try:
+        known = json.loads((folder / FACTS).read_text("utf-8"))["groups"]
+        before = {path for group in known for path in group["runs"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        before = set()
+    if before != {record.path.as_posix() for group in groups for record in group.records}:
+        what = f"a comparison of other runs, such as {min(before)}" if before else "another report"
+        raise UserError(f"{folder} holds {what}: choose another --out, or write over it with --if-exists replace")
 
 
 def metrics_in_common(groups: Sequence[Group]) -> tuple[list[str], list[str]]:
@@ -144,7 +170,12 @@ def metrics_in_common(groups: Sequence[Group]) -> tuple[list[str], list[str]]:
     names = list(dict.fromkeys(name for record in records for name in record.metrics))
     if not names:
         return [], [NO_METRIC]
-    refuse_unlike(score for record in records for each in record.metrics.values() for score in each.scores)
+    refuse_unlike(
+        (record.path.as_posix(), score)
+        for record in records
+        for each in record.metrics.values()
+        for score in each.scores
+    )
     notes = []
     for name in names:
         if without := [record.path.as_posix() for record in records if name not in record.metrics]:

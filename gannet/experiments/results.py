@@ -110,7 +110,7 @@ class Swept:
         Raises `UserError` where protocols are unlike: then the results are in the JSON alone, and not ranked.
         """
         write_text(self.out / "results.json", json.dumps(self.to_dict(), indent=2) + "\n")
-        refuse_unlike(each.score for each in self.results if each.score)
+        refuse_unlike((f"trial {each.number + 1}", each.score) for each in self.results if each.score)
         write_text(self.out / "results.md", f"{self}\n")
         if any(each.best for each in self.results):
             self.draw()

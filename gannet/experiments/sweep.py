@@ -3,16 +3,18 @@
 import hashlib
 import json
 import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from gannet import options
-from gannet.config import CONVERTER, Recipe, overridden
+from gannet.config import CONVERTER, Recipe, changed, overridden
 from gannet.errors import DivergedError, UserError
 from gannet.experiments.records import Group, find_runs, flat, read_run, said
 from gannet.experiments.results import Result, Swept, result_of
@@ -20,7 +22,7 @@ from gannet.experiments.seeds import Series, parse_seeds, planned_like
 from gannet.experiments.vary import Listed, Ranged, RecipeOf, checked, parse_vary
 from gannet.files import told, write_text
 from gannet.plan import Plan, Start, make_plan, run_name, where_now
-from gannet.sessions import Watcher, alone_in, holds_run, starting_from
+from gannet.sessions import Watcher, alone_in, check_measuring, holds_run, starting_from
 from gannet.training.initial import Initial
 from gannet.training.ranks import ALONE, LAUNCHED, Ranks
 
@@ -109,13 +111,16 @@ class Sweep:
         """Trains all trials that are not yet done, those that were interrupted first, and writes the results to `out`.
 
         Everything in the folder goes on: the same sweep again does what is missing. Raises `UserError`, before
-        anything is trained, where a search cannot be made, and where the folder holds another sweep.
+        anything is made or trained, where a search cannot be made, samples cannot be measured, and where the folder
+        holds another sweep.
         """
         make_strategy = self.strategy()
-        with told(self.out):
-            self.out.mkdir(parents=True, exist_ok=True)
-        with alone_in(self.out):
-            planned = self.planned()
+        asked = self.written_down()
+        planned = known_plan(self.out, asked) or self.plan()
+        with folder_for(self.out), alone_in(self.out):
+            if not (self.out / ASKED).exists():
+                write_text(self.out / ASKED, json.dumps({"asked": asked, "planned": planned}, indent=2) + "\n")
+            planned = known_plan(self.out, asked) or planned
             strategy = make_strategy(planned["train.evaluate_every"])
             finished = self.through(strategy, planned)
             swept = Swept(self.out, [each.name for each in self.varied], results(self.out), strategy.num, finished)
@@ -139,26 +144,26 @@ class Sweep:
         num = TRIALS if self.num_trials is None else self.num_trials
         return lambda every: Search(self.out, self.varied, num, every)
 
-    def planned(self) -> dict[str, Any]:
-        """What is the same for all runs, decided once: their end in kimg, their precision, when they are measured.
+    def written_down(self) -> dict[str, Any]:
+        """All that was asked, as it is kept beside the results."""
+        recipe = without_paths(self.recipe_of({}))
+        asked = json.loads(json.dumps({"recipe": recipe, "vary": [str(each) for each in self.varied]}))
+        return asked | {"seeds": list(self.seeds), **images_of(self.begin)}
 
-        It is written down with all that was asked. Raises `UserError` where something else was written before.
+    def plan(self) -> dict[str, Any]:
+        """What is the same for all runs, decided and said once: end in kimg, precision, when they are measured.
+
+        Raises `UserError` where they could not be trained or measured so.
         """
-        recipe = self.recipe_of({})
-        asked = json.loads(json.dumps({"recipe": without_paths(recipe), "vary": [str(each) for each in self.varied]}))
-        asked |= {"seeds": list(self.seeds), **images_of(self.begin)}
-        path = self.out / ASKED
-        if path.exists():
-            known = json.loads(path.read_text("utf-8"))
-            refuse_other(known["asked"], asked, self.out)
-            return known["planned"]
-        plan = make_plan(self.begin, recipe, self.allow_code, ALONE)
+        plan, _ = starting_from(
+            make_plan(self.begin, self.recipe_of({}), self.allow_code, ALONE), self.init, self.allow_code
+        )
+        every = plan.recipe.train.evaluate_every or plan.total_nimg / 1000 / EVALUATIONS
+        check_measuring(replace(plan, recipe=changed(plan.recipe, "train", evaluate_every=every)), self.allow_code)
         print("\n".join(plan.lines))
-        every = recipe.train.evaluate_every or plan.total_nimg / 1000 / EVALUATIONS
         planned = {"train.length": plan.recipe.train.length, "train.evaluate_every": every}
         if not any(each.name == "train.precision" for each in self.varied):
             planned["train.precision"] = plan.recipe.train.precision
-        write_text(path, json.dumps({"asked": asked, "planned": planned}, indent=2) + "\n")
         return planned
 
     def through(self, strategy: Strategy, planned: Mapping[str, Any]) -> bool:
@@ -202,7 +207,8 @@ class Sweep:
                 made = planned_like(like, data.source, data, None, self.allow_code, ranks)
             else:
                 made = make_plan(self.begin, recipe, self.allow_code, ranks)
-            return starting_from(made, self.init, self.allow_code)
+            made, initial = starting_from(made, self.init, self.allow_code)
+            return replace(made, lines=[]), initial  # the sweep's own plan was said
 
         first = self.seeds[0]
         series = Series(
@@ -217,6 +223,37 @@ class Sweep:
         if series.play()[-1].finished:
             return "done"
         return "pruned" if watcher and watcher.stop else "interrupted"
+
+
+def known_plan(out: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What was planned for the sweep in the folder; None where there is none. Raises `UserError` for another one."""
+    if not (out / ASKED).exists():
+        return None
+    known = json.loads((out / ASKED).read_text("utf-8"))
+    refuse_other(known["asked"], asked, out)
+    return known["planned"]
+
+
+@contextmanager
+def folder_for(out: Path) -> Iterator[None]:
+    """Makes the folder of a sweep, and removes what it has made where the sweep is refused before its first run."""
+    is_new, parents = True, [path for path in out.parents if not path.exists()]
+    with told(out):
+        try:
+            out.mkdir(parents=True)
+        except FileExistsError:
+            if not out.is_dir():
+                raise
+            is_new = False
+    try:
+        yield
+    except UserError:
+        if is_new and not any(map(holds_run, out.glob("*/*"))):
+            shutil.rmtree(out, ignore_errors=True)
+            for parent in parents:
+                with suppress(OSError):  # another has put something into it
+                    parent.rmdir()
+        raise
 
 
 def folder_of(out: Path, number: int) -> Path:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from gannet.errors import UserError
-from gannet.games.gan import GAN, in_full
-from gannet.games.turn import Batch, Draw, Loss, Now, Pieces, Turn, batch_means
+from gannet.games.gan import GAN, check_translator, in_full
+from gannet.games.turn import Batch, Draw, Loss, Now, Pieces, Turn
 from gannet.losses.auxiliary import l1
+from gannet.memory import memories
 
 Average = Callable[[Sequence[Tensor]], None]
 
@@ -75,7 +76,6 @@ class CycleGAN(GAN):
     kinds: ClassVar[tuple[str, ...]] = ("unpaired",)
     built: ClassVar[Mapping[str, str]] = {"G": "G", "D": "D", "F": "G", "D_X": "D"}
     labels_for_d: ClassVar[bool] = False
-    translates: ClassVar[bool] = True
 
     def __init__(self, pieces: Pieces, *, cycle: float = 10.0, identity: float = 0.5, pool: int = 50):
         super().__init__(pieces)
@@ -86,9 +86,12 @@ class CycleGAN(GAN):
         self.F, self.D_X = pieces.networks["F"], pieces.networks["D_X"]
         self.cycle, self.identity = cycle, identity
         self.players = {"G": [self.G, self.F], "D": [self.D, self.D_X]}
-        self.batch_means = batch_means([self.G, self.F, self.D, self.D_X])
+        self.memories = memories([self.G, self.F, self.D, self.D_X])
         self.pools = {side: Pool(pool, pieces.shape) for side in ("a", "b")}
         self.networks = {f"pool {side}": pool for side, pool in self.pools.items()}
+
+    def check_g(self) -> None:
+        check_translator(self.G)
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
         batch = draw()

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from gannet.errors import UserError
-from gannet.games.turn import Batch, Draw, Loss, Noise, Now, Pieces, Turn, batch_means
+from gannet.games.turn import Batch, Draw, Loss, Noise, Now, Pieces, Turn
 from gannet.losses.adversarial import Separable
 from gannet.losses.penalties import best
 from gannet.losses.regularisers import Judged
+from gannet.memory import memories
 
 
 class GAN:
@@ -31,12 +32,6 @@ class GAN:
     built: ClassVar[Mapping[str, str]] = {"G": "G", "D": "D"}
     labels_for_d: ClassVar[bool] = True
     pictures_for_d: ClassVar[int] = 1
-    translates: ClassVar[bool] = False
-    """Whether G makes images of images."""
-    enlarges: ClassVar[bool] = False
-    """Whether it makes them larger."""
-    predicts: ClassVar[bool] = False
-    """Whether G is given the first frames of clips."""
     has_targets: ClassVar[bool] = False
     """Whether fake number i should be real number i."""
     start_kimg = 0.0
@@ -61,14 +56,13 @@ class GAN:
         if not 0 < top_k <= 1:
             raise UserError(f"game.top_k is {top_k}, and must be above 0 and at most 1: a fraction of the fakes")
         self.G, self.D, self.objective = pieces.networks["G"], pieces.networks["D"], pieces.objective
-        check_g(self.G, self.translates, self.enlarges)
-        check_given(self.G, self.predicts)
+        self.check_g()
         self.penalties, self.augment, self.channels = pieces.penalties, pieces.augment, pieces.channels
         for name, penalty in self.penalties.items():
             if penalty.needs_targets and not self.has_targets:
                 raise UserError(
-                    f"the penalty {name} compares each image with the one that it should be, which pix2pix and srgan"
-                    " alone know: leave it out"
+                    f"the penalty {name} compares each image with the one that it should be, which this game does not"
+                    " know: leave it out"
                 )
         if self.augment.steered and self.objective.boundary is None:
             raise UserError(
@@ -80,7 +74,14 @@ class GAN:
         self.players = {"G": [self.G], "D": [self.D]}
         self.networks: dict[str, nn.Module] = {}
         self.num_batches = d_steps
-        self.batch_means = batch_means([self.G, self.D])
+        self.memories = memories([self.G, self.D, *self.penalties.values()])
+
+    def check_g(self) -> None:
+        """Raises `UserError` for a G that makes images of something else than the game gives it."""
+        if hasattr(self.G, "multiple"):
+            raise other_g("noise", "dcgan")
+        if given_channels(self.G):
+            raise UserError("this G goes on from first frames: set --game.name prediction, or --G.given 0")
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
         for step in range(1, self.d_steps + 1):
@@ -149,19 +150,22 @@ class GAN:
         return {"sample": networks["G"](batch.z, batch.c)}
 
     def adjust(self, average_: Callable[[Sequence[Tensor]], None], num_images: int) -> None:
-        """After an iteration: steers the augmentation, and makes what is remembered of batches the ranks' mean."""
-        remembered = [buffer for penalty in self.penalties.values() for buffer in penalty.buffers()]
-        remembered += [module.get_buffer(name) for module, name in self.batch_means]
+        """After an iteration: steers the augmentation, and moves what follows the means of batches."""
+        noted = [each for memory in self.memories for each in memory.take()]
         signs, self.signs = self.signs, []
         sign = [torch.stack(signs).mean()] if signs else []
-        if remembered or sign:
-            average_([*remembered, *sign])
+        if noted or sign:
+            average_([*(each.mean for each in noted), *sign])
+        for each in noted:
+            each.move()
         if sign:
             self.augment.update(sign[0], num_images)
 
     def forget(self) -> None:
-        """Drops how sure D was in an iteration that failed."""
+        """Drops what was noted in an iteration that failed, or by a forward between two."""
         self.signs = []
+        for memory in self.memories:
+            memory.take()
 
     def logits(self, x: Tensor, c: Tensor) -> Tensor:
         """What D says of x as it sees it."""
@@ -197,22 +201,15 @@ class GAN:
         return found
 
 
-def check_g(G: nn.Module, translates: bool, enlarges: bool) -> None:
-    """Raises `UserError` for a G that makes images of something else than the game gives it, or of another size."""
-    what, names = ("images", "unet or resnet-blocks") if translates else ("noise", "dcgan")
-    if enlarges:
-        what, names = "smaller images", "srresnet or rrdb"
-    if translates != hasattr(G, "multiple") or (translates and enlarges != (G.scale != 1)):
-        raise UserError(f"this game's G makes images of {what}, and this one does not: set --G.name {names}")
+def check_translator(G: nn.Module) -> None:
+    """Raises `UserError` for a G that makes no images of images as large."""
+    if getattr(G, "scale", 0) != 1:
+        raise other_g("images", "unet or resnet-blocks")
 
 
-def check_given(G: nn.Module, predicts: bool) -> None:
-    """Raises `UserError` for a G that is given frames in a game that has none for it, and the other way round."""
-    if bool(given_channels(G)) == predicts:
-        return
-    if predicts:
-        raise UserError("the game 'prediction' is for a G that is given first frames: set --G.name dvdgan --G.given 1")
-    raise UserError("this G goes on from first frames: set --game.name prediction, or --G.given 0")
+def other_g(given: str, names: str) -> UserError:
+    """What to say where a game needs another G."""
+    return UserError(f"this game's G makes images of {given}, and this one does not: set --G.name {names}")
 
 
 def given_channels(G: nn.Module) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from gannet.errors import UserError
-from gannet.games.gan import GAN, in_full
+from gannet.games.gan import GAN, check_translator, in_full, other_g
 from gannet.games.turn import Batch, Draw, Loss, Noise, Now, Pieces, Turn
 from gannet.losses.auxiliary import l1
 
@@ -81,7 +81,6 @@ class Pix2pix(GAN):
     kinds: ClassVar[tuple[str, ...]] = ("pairs",)
     labels_for_d: ClassVar[bool] = False
     pictures_for_d: ClassVar[int] = 2
-    translates: ClassVar[bool] = True
     has_targets: ClassVar[bool] = True
 
     def __init__(self, pieces: Pieces, *, l1: float = 100.0, d_steps: int = 1):
@@ -89,6 +88,9 @@ class Pix2pix(GAN):
         if l1 < 0:
             raise UserError(f"game.l1 is {l1}, and must be at least 0")
         self.l1, self.G = l1, Beside(self.G)
+
+    def check_g(self) -> None:
+        check_translator(self.G)
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
         yield from super().turns(GivenDraw(draw), now)
@@ -114,8 +116,6 @@ class SRGAN(GAN):
 
     kinds: ClassVar[tuple[str, ...]] = ("images",)
     labels_for_d: ClassVar[bool] = False
-    translates: ClassVar[bool] = True
-    enlarges: ClassVar[bool] = True
     has_targets: ClassVar[bool] = True
 
     def __init__(
@@ -135,6 +135,10 @@ class SRGAN(GAN):
         self.adversarial, self.pixel = adversarial, pixel
         self.scale = cast(int, self.G.scale)
         self.G = Alone(self.G)
+
+    def check_g(self) -> None:
+        if getattr(self.G, "scale", 1) == 1:
+            raise other_g("smaller images", "srresnet or rrdb")
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
         draw = Smaller(draw, self.scale)

@@ -17,7 +17,6 @@ class Prediction(GAN):
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("clips",)
-    predicts: ClassVar[bool] = True
 
     @classmethod
     def classes(cls, found: tuple[str, ...], settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -28,6 +27,12 @@ class Prediction(GAN):
 
     def __init__(self, pieces: Pieces, *, d_steps: int = 1, top_k: float = 1.0):
         super().__init__(pieces, d_steps=d_steps, top_k=top_k)
+
+    def check_g(self) -> None:
+        if hasattr(self.G, "multiple") or not given_channels(self.G):
+            raise UserError(
+                "the game 'prediction' is for a G that is given first frames: set --G.name dvdgan --G.given 1"
+            )
 
     def play(self, batch: Batch) -> Tensor:
         return self.G(batch.z, batch.c, first_frames(self.G, batch.x))

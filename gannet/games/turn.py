@@ -1,6 +1,6 @@
 """What a game and the loop say to each other."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -168,12 +168,6 @@ def num_features(D: nn.Module) -> int:
     return found
 
 
-def batch_means(networks: Iterable[nn.Module]) -> list[tuple[nn.Module, str]]:
-    """The buffers that move with means over the batch, by module and name: those in a module's `batch_means`."""
-    modules = [module for network in networks for module in network.modules()]
-    return [(module, name) for module in modules for name in getattr(module, "batch_means", ())]
-
-
 REAL = ("input", "target", "and back", "and there")  # what is shown and is real, or should be again what was real
 
 
@@ -217,5 +211,5 @@ class Game(Protocol):
         ...
 
     def forget(self) -> None:
-        """Called where an iteration failed on its way: drops what it has left for `adjust`."""
+        """Called before each iteration, and where one failed on its way: drops what is left for `adjust`."""
         ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from shlex import quote
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import cattrs
 import numpy as np
@@ -18,7 +18,7 @@ from gannet.config import CONVERTER, Data
 from gannet.errors import UserError
 from gannet.generation.directions import Method, find_directions
 from gannet.generation.sampler import Sampler, check_shares, no_sampler
-from gannet.generation.translate import ImageToImage
+from gannet.generation.translate import Given, ImageToImage
 from gannet.generation.truncation import standing_statistics
 from gannet.networks import DISCRIMINATORS, GENERATORS, TRANSLATORS
 from gannet.networks.folder import generator_folder, load_network
@@ -210,7 +210,10 @@ def load_any(
     device = torch.device(device)
     network.to(device)
     if isinstance(network, Translator):
-        return ImageToImage(network, data_of(config, folder), config["channels"], device)
+        given = config.get("given", "")
+        if given not in get_args(Given):
+            raise UserError(f"{folder / 'config.json'} says that G is given {given!r}, which no run writes")
+        return ImageToImage(network, data_of(config, folder), config["channels"], device, given=given)
     return generator_of(network, config, device, folder)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from gannet.networks.translator import Translator
 TILE = 512  # pixels that G makes at once, along each side
 OVERLAP = 4  # a tile shares one such part of its side with the next
 MARGIN = 4  # and of what they share, each leaves one such part at its edge to the other
+
+Given = Literal["", "left half", "right half"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class ImageToImage:
     device: torch.device
     tile: int = TILE
     """Pixels along the side of a tile, of what is made; at least those of training."""
+    given: Given = ""
+    """What of each image G was given, where it was trained on pairs side by side."""
 
     @property
     def scale(self) -> int:

@@ -66,7 +66,7 @@ def path_lengths(images: Tensor, w: Tensor, noise: Tensor) -> Tensor:
 
 
 def path_length_penalty(lengths: Tensor, mean: Tensor) -> Tensor:
-    """(|J^T y| - a)^2, a the `moving_average` of earlier lengths (Karras et al. 2020, equation 4)."""
+    """(|J^T y| - a)^2, a the moving average of earlier lengths (Karras et al. 2020, equation 4)."""
     return (lengths - mean).square()
 
 
@@ -78,19 +78,10 @@ def path_length_weight(resolution: int) -> float:
     return math.log(2) / (resolution**2 * (math.log(resolution) - math.log(2)))
 
 
-@torch.no_grad()
-def moving_average(mean: Tensor, values: Tensor, decay: float = 0.99) -> Tensor:
-    """decay * mean + (1 - decay) * the mean of the values: a new scalar, without a graph.
-
-    StyleGAN2's a and LeCam's anchors, both with a decay of 0.99.
-    """
-    return torch.lerp(values.mean().to(mean.dtype), mean, decay)
-
-
 def lecam(real: Tensor, fake: Tensor, real_mean: Tensor, fake_mean: Tensor) -> Tensor:
     """(D(x) - mean D(G(z)))^2 + (D(G(z)) - mean D(x))^2, for D (Tseng et al. 2021).
 
-    The means are each kind's `moving_average`: logits are pulled to where the other kind has been,
+    The means are each kind's moving average: logits are pulled to where the other kind has been,
     so a D that tells few images apart by heart pays for it.
     """
     assert real.shape == fake.shape

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gannet.errors import UserError
 from gannet.losses import penalties
+from gannet.memory import Memory
 
 SHIFT = 4  # pixels, in the consistency terms' own augmentation
 
@@ -51,10 +52,10 @@ class Judged:
         return self.D(self.augment(x), self.c)
 
 
-class Penalty(nn.Module, ABC):
+class Penalty(Memory, ABC):
     """One term, `[N]` or a scalar, for `player`: in every step, or `every` iterations and so many times as strong.
 
-    What it remembers are buffers; the game makes them the means over the ranks after each iteration.
+    What it remembers are buffers, which follow what it has noted when the iteration is over.
     Its settings are attributes of the same names, read anew each time: schedules set them.
     """
 
@@ -141,10 +142,9 @@ class LeCam(Penalty):
 
     def term(self, judged: Judged) -> Tensor:
         assert judged.real_logits is not None and judged.fake_logits is not None
-        real_mean, fake_mean = self.real_mean.clone(), self.fake_mean.clone()
-        self.real_mean.copy_(penalties.moving_average(real_mean, judged.real_logits.detach(), self.decay))
-        self.fake_mean.copy_(penalties.moving_average(fake_mean, judged.fake_logits.detach(), self.decay))
-        return self.weight * penalties.lecam(judged.real_logits, judged.fake_logits, real_mean, fake_mean)
+        self.note("real_mean", judged.real_logits.mean(), self.decay)
+        self.note("fake_mean", judged.fake_logits.mean(), self.decay)
+        return self.weight * penalties.lecam(judged.real_logits, judged.fake_logits, self.real_mean, self.fake_mean)
 
 
 class Consistency(Penalty):
@@ -188,10 +188,9 @@ class PathLength(Penalty):
         w = G.mapping(judged.z[:half], judged.c[:half])
         images = G.synthesis(w)
         lengths = penalties.path_lengths(images, w, torch.randn_like(images))
-        mean = self.mean.clone()
-        self.mean.copy_(penalties.moving_average(mean, lengths.detach(), self.decay))
+        self.note("mean", lengths.mean(), self.decay)
         strength = self.weight * penalties.path_length_weight(images.shape[2])
-        return strength * penalties.path_length_penalty(lengths, mean)
+        return strength * penalties.path_length_penalty(lengths, self.mean)
 
 
 class Orthogonal(Penalty):

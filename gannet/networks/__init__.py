@@ -7,10 +7,10 @@ A generator is built as `Generator(resolution, channels, num_classes, *, z_dim, 
 `[N, P]`, one for each of P patches, and `D.logits_and_features(x, c)` the same with the features that the
 logits are made from, `[N, D.num_features]`, in one forward (`base.Rating`). A translator is built as
 `Translator(resolution, channels, num_classes, *, ...)`, and `G(a)` makes images of images a
-(`translator.Translator`). A module whose buffers move with means over the batch names them in
-`batch_means`: games make them the ranks' mean. Of clips, whose frames lie one after another along the
-channels, `channels` are those of all frames; a part with a fourth positional parameter `frames` is told
-how many there are.
+(`translator.Translator`). A module whose buffers move with means over the batch is a `memory.Memory`:
+they move once an iteration, by the mean over micro-batches and ranks. Of clips, whose frames lie one after
+another along the channels, `channels` are those of all frames; a part with a fourth positional parameter
+`frames` is told how many there are.
 """
 
 from gannet.parts import Table

@@ -8,13 +8,13 @@ et al. 2020, "Training generative adversarial networks with limited data". Pro: 
 
 import math
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear
 
 from gannet.errors import UserError
+from gannet.memory import Memory
 from gannet.networks.base import Rating
 from gannet.networks.layers import at_least
 from gannet.networks.minibatch import MinibatchStdDev
@@ -161,7 +161,7 @@ class ToRGB(nn.Module):
         return x + self.bias.to(x.dtype).view(-1, 1, 1)
 
 
-class Generator(nn.Module):
+class Generator(Memory):
     """z to w by `mapping`, w to images by `synthesis`: `[N, channels, R, R]`.
 
     While training the images have no bounds, as in the papers, and styles and noise are drawn from
@@ -170,7 +170,6 @@ class Generator(nn.Module):
     most `channel_max`; 0 is the papers' base.
     """
 
-    batch_means: ClassVar = ("w_avg",)
     w_avg: Tensor
 
     def __init__(
@@ -207,7 +206,11 @@ class Generator(nn.Module):
             before = after
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
-        return self.bounded(self.synthesis(self.mapping(z, c)))
+        """Images of z and c. Training also has `w_avg` follow their w."""
+        w = self.to_w(z, c)
+        if self.training:
+            self.note("w_avg", w.mean(0, dtype=self.w_avg.dtype), W_DECAY)
+        return self.bounded(self.synthesis(self.of_layers(w, z, c)))
 
     def near_average(self, w: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
         """w `[N, num_layers, w_dim]` nearer to its average: w_avg + psi (w - w_avg).
@@ -222,13 +225,10 @@ class Generator(nn.Module):
         return images if self.training else images.clamp(-1, 1)
 
     def mapping(self, z: Tensor, c: Tensor) -> Tensor:
-        """w `[N, num_layers, w_dim]`: one w for all layers of an image, while training often two.
+        """w `[N, num_layers, w_dim]`: one w for all layers of an image, while training often two."""
+        return self.of_layers(self.to_w(z, c), z, c)
 
-        Training also moves `w_avg`.
-        """
-        w = self.to_w(z, c)
-        if self.training:
-            self.w_avg.lerp_(w.detach().mean(0, dtype=self.w_avg.dtype), 1 - W_DECAY)
+    def of_layers(self, w: Tensor, z: Tensor, c: Tensor) -> Tensor:
         every = w[:, None].expand(-1, self.num_layers, -1)
         return self.mixed(every, self.to_w(torch.randn_like(z), c)) if self.training and self.style_mixing else every
 

@@ -1,13 +1,16 @@
 """The grids of a run: which samples they show, and beside which reals."""
 
 import numpy as np
+import torch
 
 from gannet.data.batch import Batch
 from gannet.games.turn import REAL
-from gannet.images import MAX_COLUMNS, class_columns
+from gannet.images import MAX_COLUMNS, class_columns, to_uint8
 from gannet.noise import Stream
 from gannet.training.loop import Training
 from gannet.training.pictures import generate
+
+SHOWN_OF_PAIRS = 3  # pictures: input, output, target
 
 
 class Gallery:
@@ -21,6 +24,7 @@ class Gallery:
         per_row = self.num_classes if 1 < self.num_classes <= MAX_COLUMNS else 1
         self.num = -(-t.recipe.samples.num // per_row) * per_row
         self.columns = class_columns(self.num, self.num_classes)
+        self.are_pairs = t.recipe.data.kind == "pairs"
 
     def batch(self) -> Batch:
         """The noise, labels that go through the classes in turn, and images, if any are held out those."""
@@ -43,7 +47,12 @@ class Gallery:
         return self.in_rows(np.concatenate([x for name, x in shown.items() if self.shows_reals or name not in REAL], 1))
 
     def reals(self) -> tuple[np.ndarray, int]:
-        """As many reals as a grid has samples, one class a column where it has, and the columns."""
+        """As many reals as a grid has samples, one class a column where it has, and the columns.
+
+        Of pairs they are those that the grid shows, each at the same place.
+        """
+        if self.are_pairs:
+            return self.in_rows(to_uint8(torch.cat(self.t.loader.fixed(self.num), 1)))
         dataset = self.t.loader.dataset
         if self.columns:
             by_class = np.argsort(dataset.labels, kind="stable")
@@ -59,5 +68,5 @@ class Gallery:
         num, depth = images.shape[:2]
         each, columns = depth // self.channels, self.columns
         if each > 1:
-            columns = each * max(1, round((num / each) ** 0.5))
+            columns = each * max(1, round((num / (SHOWN_OF_PAIRS if self.are_pairs else each)) ** 0.5))
         return images.reshape(num * each, self.channels, *images.shape[2:]), columns

@@ -51,6 +51,7 @@ class Training:
     def __post_init__(self) -> None:
         self.parameters = {player: learning(networks) for player, networks in self.game.players.items()}
         self.buffers = [b for network in self.networks.values() for b in network.buffers()]
+        self.kept = [torch.empty_like(b) for b in self.buffers]
         parts = {"ema": self.ema, "game": self.game, "objective": self.game.objective} | {
             name.replace("penalty ", "penalties."): network for name, network in self.networks.items()
         }
@@ -80,7 +81,8 @@ def iterate(t: Training) -> None:
     shares = t.engine.ranks.shares(t.recipe.train.batch // size)
     now = Now(t.iteration, len(shares), t.cur_nimg)
     draws = [draw_of(t, share, size) for share in shares]
-    before = [b.clone() for b in t.buffers]
+    t.game.forget()
+    copy_all(t.kept, t.buffers)
     finite: list[Tensor] = []
     t.moved = {name: mover.move(t.cur_nimg) for name, mover in t.movers.items()}
     for number, turns in enumerate(rounds(t, [t.game.turns(draw, now) for draw in draws])):
@@ -90,7 +92,7 @@ def iterate(t: Training) -> None:
     num_images = draws[0].next_real - t.cur_nimg
     t.cur_nimg, t.num_z = draws[0].next_real, draws[0].next_z
     t.game.adjust(t.engine.ranks.average_, num_images)
-    guard(t, finite, before)
+    guard(t, finite)
     if t.ema:
         t.ema.update(num_images, t.cur_nimg)
 
@@ -171,13 +173,12 @@ def step(t: Training, turn: Turn, loss: Tensor) -> Tensor:
     return finite
 
 
-def guard(t: Training, finite: list[Tensor], before: list[Tensor]) -> None:
+def guard(t: Training, finite: list[Tensor]) -> None:
     """Where a step of the iteration was refused, buffers such as batch norm's go back as well."""
     if torch.stack(finite).all():
         t.skipped_in_a_row = 0
         return
-    for buffer, value in zip(t.buffers, before, strict=True):
-        buffer.copy_(value)
+    copy_all(t.buffers, t.kept)
     t.num_skipped += 1
     t.skipped_in_a_row += 1
     if t.skipped_in_a_row >= GIVE_UP_AFTER:
@@ -185,6 +186,13 @@ def guard(t: Training, finite: list[Tensor], before: list[Tensor]) -> None:
             f"training diverged: {GIVE_UP_AFTER} iterations in a row had a loss or gradient that is not finite, at"
             f" {t.cur_nimg / 1000:.1f} kimg; try a lower learning rate (--lr) or --train.precision float32"
         )
+
+
+@torch.no_grad()
+def copy_all(to: list[Tensor], values: list[Tensor]) -> None:
+    """Each tensor as the value at its place, in few kernels."""
+    if to:
+        torch._foreach_copy_(to, values)
 
 
 def play(t: Training, total_nimg: int) -> Iterator[int]:

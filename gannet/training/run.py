@@ -262,6 +262,8 @@ class Run:
             config["data"] = {
                 name: getattr(t.recipe.data, name) for name in ("fit", "filter", "alpha", "range", "stride")
             }
+            if t.recipe.data.kind == "pairs" and not t.recipe.data.other:
+                config["given"] = "right half" if t.recipe.data.swap else "left half"
             return config | {"ema_half_life_kimg": t.ema.half_life_kimg if t.ema else 0.0}
         return config | {"logit_is_probability": t.game.objective.classifier}
 

@@ -147,6 +147,16 @@ def in_kimg(recipe: Recipe, total_nimg: int, num_images: int) -> Recipe:
     return replace(recipe, schedules=texts)
 
 
+def unfinished(recipe: Recipe, total_nimg: int) -> list[str]:
+    """A sentence for each schedule of a recipe `in_kimg` that goes on when `total_nimg` images have been seen."""
+    found = schedules_of(recipe).items()
+    return [
+        f"{name} comes to {schedule.at(start, total_nimg):.4g} alone: the run ends before its schedule does"
+        for name, (start, schedule) in found
+        if round(1000 * schedule.end) > total_nimg
+    ]
+
+
 def at_the_end(recipe: Recipe) -> Recipe:
     """The `completed` recipe, with the settings of its parts where their schedules take them."""
     ends = {name: schedule.final for name, (_, schedule) in schedules_of(recipe).items()}

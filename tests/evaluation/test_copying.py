@@ -194,6 +194,11 @@ def test_more_samples_than_training_images_are_compared_with_as_many() -> None:
     assert result.compared == 500 and result.repeated < 25 and result.repeated_real < 25
 
 
+def test_groups_of_repetitions_are_counted_among_the_samples_that_were_looked_through() -> None:
+    result = found(points(1, 8).repeat(700, 1))
+    assert (result.compared, result.repeated, result.largest_group) == (500, 499, 500)
+
+
 def test_too_few_held_out_images_are_said_to_be() -> None:
     result = found(points(400, 4), held_out=HELD_OUT[:20])
     assert result.verdict == "too few" and 20 < result.needed < 100

@@ -7,7 +7,16 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from gannet.errors import UserError
-from gannet.evaluation.frechet import Gaussian, frechet, frechet_between, frechet_distance, influences
+from gannet.evaluation.estimate import places
+from gannet.evaluation.frechet import (
+    Gaussian,
+    Space,
+    frechet,
+    frechet_between,
+    frechet_distance,
+    frechet_of,
+    influences,
+)
 
 
 def drawn(num: int, dim: int, seed: int, mix: int | None = None) -> Tensor:
@@ -141,3 +150,43 @@ def test_some_features_do_for_the_interval() -> None:
     whole, some = frechet(a, b), frechet_between(Gaussian.of(a), Gaussian.of(b), a[::4], b[::4])
     assert some.value == whole.value
     assert some.high - some.low == pytest.approx(whole.high - whole.low, rel=0.2)
+
+
+def space(features: Tensor, num: int, **how: int) -> Space:
+    found = Space(num, **how)
+    for part in features.split(7):
+        found.add(part)
+    return found
+
+
+@pytest.mark.parametrize(("num", "dim"), [(80, 3), (20, 60)])
+def test_what_comes_batch_by_batch_is_as_far_apart(num: int, dim: int) -> None:
+    one, other = drawn(num, dim, 11, mix=1), drawn(num + 5, dim, 12, mix=2)
+    expected = frechet(one, other)
+    found = frechet_of(space(one, num), space(other, num + 5))
+    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+
+
+def test_some_items_are_kept_whole() -> None:
+    features = drawn(60, 3, 13)
+    some = space(features, 20, most=4, rows=3)
+    torch.testing.assert_close(some.some, features.view(20, 3, 3)[places(20, 4)].flatten(0, 1))
+    torch.testing.assert_close(some.gaussian.covariance, torch.cov(features.T))
+    assert not some.is_whole and space(features, 20, rows=3).is_whole
+
+
+def test_pairs_are_resampled_together() -> None:
+    """What differs from its target by a little is as far from it in every choice of pairs."""
+    target = drawn(200, 3, 14)
+    made = space(target + 0.2, 200)
+    apart, together = (frechet_of(made, space(target, 200), are_pairs) for are_pairs in (False, True))
+    assert apart.value == together.value == pytest.approx(3 * 0.2**2)
+    assert together.high - together.low < 0.01 * (apart.high - apart.low)
+
+
+def test_rows_of_an_item_are_resampled_together() -> None:
+    """Of 40 items, each of 9 rows that are the same, an interval is as wide as of 40 rows, and not of 360."""
+    one, other = drawn(40, 3, 15, mix=1), drawn(40, 3, 16, mix=2)
+    ones, others = (space(each.repeat_interleave(9, 0), 40, rows=9) for each in (one, other))
+    known, found = frechet_of(space(one, 40), space(other, 40)), frechet_of(ones, others)
+    assert found.high - found.low == pytest.approx(known.high - known.low, rel=0.05)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gannet.errors import UserError
 from gannet.evaluation import kid as module
-from gannet.evaluation.kid import kid
+from gannet.evaluation.kid import Kid, kid
 
 
 def drawn(num: int, dim: int, seed: int, shift: float = 0.0) -> Tensor:
@@ -75,3 +75,17 @@ def test_of_equal_distributions_the_interval_holds_0() -> None:
 def test_one_image_is_refused() -> None:
     with pytest.raises(UserError, match="1 image has no pairs"):
         kid(drawn(1, 3, 7), drawn(9, 3, 8))
+
+
+def test_reals_are_compared_among_themselves_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, fakes = drawn(50, 6, 1), [drawn(40, 6, seed) for seed in (2, 3)]
+    expected = [kid(real, fake) for fake in fakes]
+    of_reals, summed = [], module.summed
+
+    def counted(x: torch.Tensor, y: torch.Tensor, *subsets: torch.Tensor) -> module.Sums:
+        of_reals.append(x is y is real)
+        return summed(x, y, *subsets)
+
+    monkeypatch.setattr(module, "summed", counted)
+    measure = Kid(real, 40)
+    assert [measure(fake) for fake in fakes] == expected and sum(of_reals) == 1

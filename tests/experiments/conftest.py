@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import Stop
+from runs import OPTIONS, Stop
 
 from gannet import sessions
+from gannet.cli import main
 from gannet.config import overridden, to_toml
 from gannet.recipes import recipe
 from gannet.training import measure
@@ -79,6 +80,21 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path, float],
 
     def by(value: Callable[[Path, float], float]) -> None:
         monkeypatch.setattr(sessions, "measuring", lambda recipe, engine, allow_code: partial(Judge, value))
+
+    return by
+
+
+@pytest.fixture
+def sweep_by(
+    pictures: Callable[..., Path], judged: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[Callable[[Path, float], float]], Callable[..., int]]:
+    """What runs a sweep on a few pictures, measured by a function of the run's folder and kimg; its exit status."""
+
+    def by(value: Callable[[Path, float], float]) -> Callable[..., int]:
+        monkeypatch.chdir(tmp_path)
+        judged(value)
+        data = str(pictures())
+        return lambda *more, out="swept": main(["sweep", data, *OPTIONS, "--out", out, *more])
 
     return by
 

@@ -99,7 +99,9 @@ def test_without_a_common_moment_there_is_no_best(by_hand: Make, tmp_path: Path)
 
 def test_unlike_protocols_are_refused(by_hand: Make, tmp_path: Path) -> None:
     runs = [by_hand("a", 0, {4.0: 1.0}), by_hand("b", 0, {4.0: 1.0}, SPECTRAL, extractor="inception")]
-    with pytest.raises(UserError, match=r"KID cannot be compared: .*extractor"):
+    with pytest.raises(
+        UserError, match=r"KID cannot be compared: of .*runs/a .* has extractor pixels, of .*runs/b inception"
+    ):
         compare(*runs, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -109,7 +111,9 @@ def test_without_metrics_curves_and_grids_are_there_and_how_to_get_one(by_hand: 
     found = compare(*runs, out=tmp_path / "out")
     assert not found.rows and not found.tests
     assert any("--train.evaluate-every" in note and "gannet evaluate" in note for note in found.notes)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"curves.png", "grids.png", "report.md"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("curves.png", "grids.png", "report.json", "report.md")
+    }
     assert (tmp_path / "out" / "report.md").read_text("utf-8") == f"{found}\n"
 
 
@@ -181,3 +185,18 @@ def test_errors_are_one_line(
     assert main(["compare", *argv]) == 2
     said = capsys.readouterr().err
     assert says in said and said.count("\n") == 1
+
+
+def test_another_comparison_in_the_folder_is_refused(by_hand: Make, tmp_path: Path) -> None:
+    a, b = untrained(by_hand("a"), "dcgan"), by_hand("b", settings=SPECTRAL)
+    out = tmp_path / "out"
+    first = compare(a, out=out)
+    assert (out / "grids.png").exists() and str(compare(a, out=out)) == str(first)
+    with pytest.raises(UserError, match=r"holds a comparison of other runs, such as .*/a: .* --if-exists replace"):
+        compare(b, out=out)
+    assert (out / "report.md").read_text("utf-8") == f"{first}\n"
+    compare(b, out=out, if_exists="replace")
+    assert not (out / "grids.png").exists()  # of a, and b has no images
+    (out / "report.json").write_text("{}")
+    with pytest.raises(UserError, match="holds another report"):
+        compare(b, out=out)

@@ -7,9 +7,7 @@ from typing import Any
 
 import optuna
 import pytest
-from runs import OPTIONS
 
-from gannet.cli import main
 from gannet.experiments.search import Pruner, Search
 from gannet.experiments.sweep import Sweep
 from gannet.experiments.vary import Listed, Ranged
@@ -25,13 +23,9 @@ def value(run: Path, kimg: float) -> float:
 
 
 @pytest.fixture
-def asked(
-    pictures: Callable[..., Path], judged: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., int]:
-    monkeypatch.chdir(tmp_path)
-    judged(value)
-    data = str(pictures())
-    return lambda out="swept": main(["sweep", data, *OPTIONS, "--kimg", "0.04", *VARIED, "--trials", "3", "--out", out])
+def asked(sweep_by: Callable[..., Any]) -> Callable[..., int]:
+    run = sweep_by(value)
+    return lambda out="swept": run("--kimg", "0.04", *VARIED, "--trials", "3", out=out)
 
 
 def results(out: str) -> dict[int, dict[str, Any]]:

@@ -7,9 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from runs import OPTIONS
 
-from gannet.cli import main
+from gannet import sessions
 from gannet.config import read_recipe
 from gannet.errors import DivergedError, UserError
 from gannet.evaluation.protocol import Score
@@ -32,18 +31,8 @@ def value(run: Path, kimg: float) -> float:
 
 
 @pytest.fixture
-def asked(
-    pictures: Callable[..., Path], judged: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., int]:
-    """Runs the sweep on a few pictures; its exit status."""
-    monkeypatch.chdir(tmp_path)
-    judged(value)
-    data = str(pictures())
-
-    def run(*more: str, out: str = "swept") -> int:
-        return main(["sweep", data, *OPTIONS, "--out", out, *more])
-
-    return run
+def asked(sweep_by: Callable[..., Any]) -> Callable[..., int]:
+    return sweep_by(value)
 
 
 def test_a_grid_that_was_stopped_ends_as_one_that_was_not(
@@ -186,3 +175,28 @@ def test_other_images_are_another_sweep() -> None:
     for other in others:
         with pytest.raises(UserError, match="holds another sweep, with image"):
             refuse_other(first, other, Path("swept"))
+
+
+def test_a_sweep_says_its_plan_once(asked: Callable[..., int], capsys: Capture) -> None:
+    assert asked("--vary", "D.norm=spectral,batch") == 0
+    said = capsys.readouterr().out
+    assert said.count("\nbudget  ") == 1 and said.count("\nrun     swept/trial") == 2
+
+
+def test_a_sweep_that_cannot_be_measured_leaves_nothing(
+    asked: Callable[..., int], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*asked: Any) -> None:
+        raise UserError("the extractor cannot be had")
+
+    monkeypatch.setattr(sessions, "measuring", refused)
+    assert asked("--vary", "D.norm=spectral", out="sweeps/one") == 2
+    assert "the extractor cannot be had" in capsys.readouterr().err and not Path("sweeps").exists()
+
+
+def test_a_sweep_whose_first_trial_cannot_be_leaves_nothing(asked: Callable[..., int], capsys: Capture) -> None:
+    Path("sweeps").mkdir()
+    (Path("sweeps") / "mine.txt").touch()
+    assert asked("--vary", "optim.D.lr=-1", out="sweeps/deep/one") == 2
+    assert "optim.D.lr" in capsys.readouterr().err
+    assert [path.name for path in Path("sweeps").iterdir()] == ["mine.txt"]

@@ -14,6 +14,8 @@ from clips import FRAMES, SIZE, save_run, save_videos
 from PIL import Image
 
 from gannet import api
+from gannet.data import dataset
+from gannet.data.sources import Source
 from gannet.errors import UserError
 from gannet.generation.clips import animation
 from gannet.generation.load import Discriminator, Generator, load
@@ -199,6 +201,27 @@ def test_clips_go_on_from_the_first_frames_of_videos(tmp_path: Path) -> None:
     for start, original in zip(starts, originals, strict=True):
         assert np.array_equal(start, original)
     assert not np.array_equal(frames_of(drawn.files[0])[0][2], frames_of(drawn.files[4])[0][2]), "z counts as well"
+
+
+def test_only_the_videos_are_decoded_with_which_clips_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, videos = save_run(tmp_path / "run", given=2), save_videos(tmp_path / "videos", num=5)
+    whole = api.sample(run, num=9, out=tmp_path / "whole", given=videos).files
+    decoded = []
+    prepare = dataset.prepare
+
+    def counted(source: Source, *how: Any) -> Any:
+        decoded.append(len(source))
+        return prepare(source, *how)
+
+    monkeypatch.setattr(dataset, "prepare", counted)
+    some = api.sample(run, num=2, out=tmp_path / "some", given=videos).files
+    assert decoded == [2]
+    assert all(np.array_equal(frames_of(a)[0], frames_of(b)[0]) for a, b in zip(some[::2], whole[:4:2], strict=True))
+    (videos / "000.gif").write_bytes(b"GIF89a")
+    decoded.clear()
+    with pytest.raises(UserError, match="1 of 5 images cannot be read"):  # else clips would begin with others
+        api.sample(run, num=2, out=tmp_path / "mended", given=videos)
+    assert decoded == [2, 5]
 
 
 def test_clips_that_go_on_are_truncated_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,14 +18,19 @@ import gannet
 from gannet import api
 from gannet.cli import main
 from gannet.config import Data
+from gannet.data.cache import cache_folder
+from gannet.data.dataset import opened as open_items
+from gannet.data.dataset import prepare
 from gannet.data.decode import to_array
+from gannet.data.sources import Source
 from gannet.errors import UserError
 from gannet.generation import translate as translate_module
 from gannet.generation.load import load, load_translator
-from gannet.generation.translate import Cuts, ImageToImage
+from gannet.generation.translate import Cuts, Given, ImageToImage
 from gannet.images import premultiply
 from gannet.networks import TRANSLATORS
 from gannet.networks.translator import Translator
+from gannet.sessions import recorded
 from gannet.training import measure
 from gannet.translation import open_inputs, translate_files, written_names
 
@@ -340,7 +345,8 @@ def test_translate_by_command(run: Made, pictures: Pictures, tmp_path: Path, cap
     one = str(data / "001.png")
     assert main(["translate", str(folder), one, "--out", str(tmp_path / "one"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told == {"files": [str(tmp_path / "one" / "001.png")], "num": 1, "unreadable": [], "finished": True}
+    assert told.pop("files") == [str(tmp_path / "one" / "001.png")]
+    assert told == {"num": 1, "unreadable": [], "finished": True, "pairs": 0}
     assert np.array_equal(opened(tmp_path / "one" / "001.png"), opened(tmp_path / "out" / "001.png"))
     assert main(["translate", str(folder), one, "--out", str(tmp_path / "back"), "--to", "a"]) == 0
     assert apart(opened(tmp_path / "back" / "001.png"), opened(tmp_path / "one" / "001.png")) > 3
@@ -388,6 +394,12 @@ def test_what_is_written_stays_when_it_is_interrupted(
         ("unet", ["pictures/000.png", "--out", "pictures"], "where the images are that are read"),
         ("unet", ["pictures", "--out", "pictures/000.png"], "is a file: name a folder with --out"),
         ("unet", ["nothing/here.png", "--out", "out"], "there is no folder, zip or data set"),
+        ("unet", ["pictures", "--out", "out.png"], "out.png is a file: name a folder with --out"),
+        ("unet", ["pictures/000.png", "--out", "out.jpg"], "what is made is PNG, so name a file that ends in .png"),
+        ("unet", ["pictures/000.png", "--out", "pictures/000.png"], "the image that is read: name another file"),
+        ("unet", ["--out", "out"], "name the images to translate, or those that the run has held out with --held-out"),
+        ("unet", ["pictures", "--held-out", "--out", "out"], "name the images to translate, or those"),
+        ("unet", ["pictures", "--data", "there", "--out", "out"], "for --held-out: leave them out"),
     ],
 )
 def test_the_users_errors_are_one_line(
@@ -459,3 +471,69 @@ def test_what_was_trained_translates(
     if name == "cyclegan":
         there, back = (api.translate(trained.path, data, out=tmp_path / to, to=to).files[0] for to in ("b", "a"))
         assert apart(opened(there), opened(back)) > 0
+
+
+def made_of(run: Path) -> tuple[Source, Data, int]:
+    """What a run was trained on."""
+    data = recorded(run, {"source": None})[0].data
+    return open_items(data, cache_folder()), data, 3
+
+
+def sides(folder: Path, num: int, width: int = 32) -> Path:
+    """Pairs side by side: noise, and its negative."""
+    folder.mkdir()
+    for i in range(num):
+        left = np.random.Generator(np.random.Philox(i)).integers(0, 256, (16, width // 2, 3), np.uint8)
+        Image.fromarray(np.concatenate([left, 255 - left], axis=1)).save(folder / f"{i}.png")
+    return folder
+
+
+def test_of_pairs_side_by_side_the_half_is_translated_that_g_was_given(tmp_path: Path) -> None:
+    path = sides(tmp_path / "in", 2)
+    whole = noise(16, 20)
+    Image.fromarray(whole).save(path / "alone.png")
+    halves: list[tuple[Given, str]] = [("left half", "left"), ("right half", "right"), ("", "both")]
+    for given, name in halves:
+        G = image_to_image()
+        done = translate_files(G, open_inputs(str(path), given), tmp_path / name)
+        assert done.num_pairs == (2 if given else 0)
+        assert np.array_equal(opened(tmp_path / name / "alone.png"), whole)
+    pair = opened(path / "1.png")
+    for name, expected in (("left", pair[:, :16]), ("right", pair[:, 16:]), ("both", pair)):
+        assert np.array_equal(opened(tmp_path / name / "1.png"), expected)
+
+
+def test_one_image_becomes_the_file_that_is_named(run: Made, pictures: Pictures, tmp_path: Path) -> None:
+    path = pictures(num=1) / "000.png"
+    done = api.translate(run(), path, out=tmp_path / "made" / "it.PNG")
+    assert done.files == [tmp_path / "made" / "it.PNG"] == list((tmp_path / "made").iterdir())
+    assert opened(done.files[0]).shape == opened(path).shape
+
+
+@pytest.mark.parametrize("kind", ["pairs", "unpaired"])
+def test_what_a_run_has_held_out_is_translated(
+    kind: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    name, network = {"pairs": ("pix2pix", "unet"), "unpaired": ("cyclegan", "resnet-blocks")}[kind]
+    monkeypatch.setattr(measure, "time_iterations", lambda training: 0.01)
+    settings = {**SHRUNK[network][0], **PATCHES, "data.resolution": 16, "data.held_out": 0.4, "samples.num": 2}
+    settings |= {"train.length": "2 iterations", "train.batch": 2, "train.precision": "float32", "train.device": "cpu"}
+    a, b = sides(tmp_path / "a", 10), sides(tmp_path / "b", 12)
+    other = {"data.other": str(b)} if kind == "unpaired" else {}
+    trained = api.train(a, recipe=name, run=tmp_path / "run", settings=settings | other)
+    capsys.readouterr()
+    data = prepare(*made_of(trained.path))
+    assert main(["translate", str(trained.path), "--held-out", "--out", str(tmp_path / "out")]) == 0
+    given = data.other or data
+    assert len(given.held_out) > 0
+    assert sorted(written(tmp_path / "out")) == sorted(given.held_out_names)
+    G = gannet.load(trained.path)
+    assert isinstance(G, ImageToImage)
+    first = opened(tmp_path / "a" / given.held_out_names[0])
+    expected = G.translate(first[:, :16] if kind == "pairs" else first)
+    assert np.array_equal(opened(tmp_path / "out" / given.held_out_names[0]), expected)
+    if kind == "pairs":
+        assert G.given == "left half"
+        assert main(["translate", str(trained.path), str(a), "--out", str(tmp_path / "all")]) == 0
+        assert "10 of them are pairs side by side: the half that G was given" in capsys.readouterr().out
+        assert np.array_equal(opened(tmp_path / "all" / given.held_out_names[0]), expected)

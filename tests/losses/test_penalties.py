@@ -13,7 +13,6 @@ from gannet.losses.penalties import (
     gradient_penalty,
     interpolated,
     lecam,
-    moving_average,
     orthogonality,
     path_length_penalty,
     path_length_weight,
@@ -172,15 +171,6 @@ def test_path_length_weight() -> None:
     """r = 4 halves twice: ln 2 / (16 (2 ln 2 - ln 2)) = 1 / 16; r = 1024: 1 / (1024^2 * 9)."""
     assert path_length_weight(4) == pytest.approx(1 / 16)
     assert path_length_weight(1024) == pytest.approx(1 / (1024**2 * 9))
-
-
-def test_moving_average_by_hand_and_without_a_graph() -> None:
-    values = x(2, 4).requires_grad_()
-    mean = moving_average(x(1)[0], values, 0.75)
-    assert mean.item() == 1.5 and not mean.requires_grad
-    for _ in range(2000):
-        mean = moving_average(mean, values)
-    assert mean.item() == pytest.approx(3, abs=1e-6)
 
 
 def test_lecam_by_hand() -> None:

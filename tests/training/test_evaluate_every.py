@@ -337,8 +337,9 @@ def test_the_display_keeps_the_last_metric_in_sight(capsys: pytest.CaptureFixtur
     shown.on_stats({"type": "stats", "kimg": 2.0, "loss D": 0.25})
     said = capsys.readouterr().out.splitlines()
     assert in_words(line) == "KID 0.01234 (0.01 to not finite)"
-    assert ["loss D 0.500" in text for text in said] == [True, True, False]
-    assert [f"{in_words(line)} at 1 kimg" in text for text in said] == [False, True, True]
+    assert said[1] == "kimg 1.0/2.0  KID 0.01234 (0.01 to not finite)"  # alone: the statistics stand above it
+    assert ["loss D" in text for text in said] == [True, False, True]
+    assert [f"{in_words(line)} at 1 kimg" in text for text in said] == [False, False, True]
 
 
 def test_metrics_have_a_panel_of_their_own(tmp_path: Path) -> None:

@@ -236,8 +236,7 @@ def test_two_ranks_give_the_losses_and_weights_of_one(both: Both, name: str) -> 
             assert line == pytest.approx(expected, rel=1e-9, abs=1e-12)
         for network, values in alone["weights"].items():
             for key, value in values.items():
-                if key != "w_avg":  # which moves with every share
-                    torch.testing.assert_close(found[name]["weights"][network][key], value, rtol=1e-9, atol=1e-9)
+                torch.testing.assert_close(found[name]["weights"][network][key], value, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", GAMES)
