@@ -13,6 +13,7 @@ _HOMES = {
     "interpolate": "gannet.walking",
     "mix": "gannet.walking",
     "evaluate": "gannet.evaluating",
+    "diagnose": "gannet.api",
     "compare": "gannet.experiments.compare",
     "export": "gannet.generation.export",
     "publish": "gannet.publishing",

@@ -13,35 +13,29 @@ from gannet.data.cache import cache_folder
 from gannet.data.inspect import Inspection, contact_sheet
 from gannet.data.inspect import inspect as inspect_source
 from gannet.data.sources import Source, open_source
+from gannet.diagnosis import Diagnosis, open_log
+from gannet.diagnosis import diagnose as diagnose_log
 from gannet.display import counted
 from gannet.errors import UserError, nearest
+from gannet.experiments.autopilot import Autopilot, Pilot
+from gannet.experiments.autopilot import resume as resume
 from gannet.files import write_with
 from gannet.generation.load import Side, load_translator
 from gannet.generation.translate import ImageToImage
 from gannet.images import png
 from gannet.options import budget, with_parts
 from gannet.parsing import SHORT
-from gannet.plan import facts_of, find_recipe, make_plan, start
+from gannet.plan import facts_of, find_recipe, make_plan, start, where_now
 from gannet.recipes import RECIPES
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, pick
 from gannet.sampling import here
 from gannet.sampling import load as load
 from gannet.sampling import sample as sample
-from gannet.sessions import (
-    IfExists,
-    Trained,
-    follow,
-    holds_run,
-    recorded,
-    resume,
-    same_data,
-    starting_from,
-    train_plan,
-)
+from gannet.sessions import IfExists, Trained, follow, holds_run, recorded, same_data, starting_from, train_plan
 from gannet.training.build import completed
 from gannet.training.engine import find_device
-from gannet.training.ranks import ALONE, launched
+from gannet.training.ranks import ALONE, Ranks
 from gannet.translation import Translated, check_out, held_out_inputs, open_inputs, translate_files
 
 
@@ -78,7 +72,9 @@ def train(
                 "device": short.get("device"),
             }
             return resume(path, data=_text(data), track=track, allow_code=allow_code, **new)
-    with launched() as ranks:
+    autopilot = Autopilot({"source": None}, None, track, allow_code)
+
+    def first_session(ranks: Ranks, pilot: Pilot) -> Trained:
         if not ranks.first:
             return follow(ranks, allow_code)
         values = {**spelled_out(short), **(settings or {})}
@@ -89,7 +85,10 @@ def train(
         parts = {name.removesuffix(".name"): values.pop(name) for name in list(values) if name.endswith(".name")}
         chosen = overridden(with_parts(begin.recipe, parts, allow_code), values)
         plan, initial = starting_from(make_plan(begin, chosen, allow_code, ranks), _text(init), allow_code)
-        return train_plan(plan, path, allow_code, track, initial)
+        autopilot.data = where_now(plan.recipe.data, plan.recipe.data.source)
+        return train_plan(plan, path, allow_code, track, initial, pilot if plan.recipe.train.autopilot else None)
+
+    return autopilot.play(first_session)
 
 
 def _text(path: str | os.PathLike[str] | None) -> str | None:
@@ -171,6 +170,14 @@ def inspect(data: str | os.PathLike[str], sheet: Path = Path("contact_sheet.png"
         picture = contact_sheet(source)
         write_with(sheet, lambda file: file.write(png(picture)))
     return Inspected(source, inspection, pick(facts_of(inspection.scan, os.fspath(data))), sheet)
+
+
+def diagnose(run_or_log: str | os.PathLike[str]) -> Diagnosis:
+    """What is going wrong in a run or a log, since when, and the one change to make, the leading finding first.
+
+    Raises `UserError` where there is no such run or log, or too little in it.
+    """
+    return diagnose_log(open_log(Path(run_or_log)))
 
 
 def recipes_text(name: str | None = None, as_json: bool = False) -> str:

@@ -139,6 +139,8 @@ class Train:
     """What it is measured with: inception, dinov2, efficientnet-lite0, FILE.onnx."""
     evaluate_num: int = 2048
     """How many samples."""
+    autopilot: bool = False
+    """At a finding that lasts, go back to a healthy checkpoint, make the one change that it names, and go on."""
 
 
 @dataclass(frozen=True)
@@ -334,6 +336,29 @@ def overridden(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
             inner = inner[section]
         inner[key] = copy.deepcopy(value)  # what comes later may change a part of it
     return _structured(table, "settings")
+
+
+def changes_of(before: Recipe, after: Recipe) -> dict[str, Any]:
+    """What differs, by sections as JSON has them: parts and tables are whole, of other sections the changed values."""
+    old, new = CONVERTER.unstructure(before), CONVERTER.unstructure(after)
+    found = {name: value for name, value in new.items() if value != old[name]}
+    for name in (name for name in found if has_fixed_settings(before, name)):
+        found[name] = {key: value for key, value in found[name].items() if value != old[name][key]}
+    return found
+
+
+def with_changes(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe with what `changes_of` found."""
+    table = CONVERTER.unstructure(recipe)
+    for name, value in changes.items():
+        table[name] = {**table[name], **value} if has_fixed_settings(recipe, name) else value
+    return _structured(table, "changed settings")
+
+
+def has_fixed_settings(recipe: Recipe, section: str) -> bool:
+    """Whether the section is one of a recipe's own, and no part, table or single value."""
+    value = getattr(recipe, section)
+    return dataclasses.is_dataclass(value) and not isinstance(value, Part)
 
 
 def _structure_part(value: Any, _: type) -> Part:

@@ -65,7 +65,7 @@ class Shown:
         if line["type"] == "metric":
             self.metric = line
         else:
-            self.statistics = line
+            self.statistics = {**self.statistics, **line}  # looks at samples have lines of their own
 
     def __str__(self) -> str:
         line = self.statistics

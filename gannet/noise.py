@@ -28,6 +28,7 @@ class Stream(IntEnum):
     VARIATION = 7
     BURN_IN = 8
     REJECTION = 9
+    LOOKS = 10
 
 
 def philox(seed: int, stream: Stream, counter: int = 0) -> np.random.Philox:

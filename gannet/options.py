@@ -73,6 +73,8 @@ class Train(Asked):
     """What to do where --run holds a run already: refuse, or go on with it."""
     track: str | None = None
     """Mirror stats.jsonl and the grids to tensorboard (RUN/tensorboard) or wandb."""
+    autopilot: bool = False
+    """Make the change that a lasting finding names, from a healthy checkpoint on (as --train.autopilot)."""
     dry_run: bool = False
     """Say what would be done, and stop."""
 
@@ -124,6 +126,8 @@ def asked_options(
         name: getattr(options, name) for name in ("kimg", "epochs", "minutes") if getattr(options, name) is not None
     }
     said: dict[str, Any] = {"data.private": True} if options.private else {}
+    if isinstance(options, Train) and options.autopilot:
+        said["train.autopilot"] = True
     if options.other is not None:
         said["data.other"] = options.other
     return options, overridden(recipe, {**budget(budgets), **said, **schedules})

@@ -31,13 +31,15 @@ from gannet.plan import Plan, duration, machine_facts, moved, run_folder
 from gannet.track import track as tracker_for
 from gannet.training import best
 from gannet.training.build import build_networks, build_training, classes_of, completed, game_of
+from gannet.training.changes import as_changed
 from gannet.training.checkpoint import checkpoints, restore_newest
 from gannet.training.engine import Engine, find_device, make_deterministic
 from gannet.training.freeze import freeze_first
 from gannet.training.initial import Copied, Initial, find_initial, start_from
 from gannet.training.pictures import read_stats
-from gannet.training.ranks import Ranks, launched
+from gannet.training.ranks import Ranks
 from gannet.training.run import Listener, Run
+from gannet.watching import Watch
 
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 SECOND_THOUGHT = 1.0  # seconds in which another Ctrl-C is taken for the same one
@@ -173,36 +175,6 @@ def discreet(dataset: Dataset, recipe: Recipe, ranks: Ranks) -> Dataset:
     return replace(dataset, classes=tuple(str(i) for i in range(len(dataset.classes))))
 
 
-def resume(
-    run: str | os.PathLike[str],
-    *,
-    kimg: float | None = None,
-    epochs: float | None = None,
-    data: str | None = None,
-    other: str | None = None,
-    group_by: str | None = None,
-    device: str | None = None,
-    cache: str = "",
-    track: str | None = None,
-    allow_code: bool = False,
-) -> Trained:
-    """Goes on with a run from its newest checkpoint, to the end that it was started for, or to another.
-
-    `kimg` or `epochs` is a new end, counted from the start of the run. `data` says where the images
-    are now, if they moved (`other` and `group_by` likewise), `device` where to compute now, `cache` where decoded
-    images lie. On another device, torch or number of ranks it goes on, and says that it is not bit for bit.
-    Raises `UserError` where the run or its data cannot be found, or the data is another.
-    """
-    with launched() as ranks:
-        if not ranks.first:
-            return follow(ranks, allow_code)
-        new = {"source": data, "other": other, "group_by": group_by, "cache": cache or None}
-        if not holds_run(Path(run)):
-            raise UserError(f"there is no run at {run}: gannet train makes one")
-        with alone_in(Path(run)):
-            return resume_first(Path(run), budget_of(kimg, epochs), new, device, track, allow_code, ranks)
-
-
 def budget_of(kimg: float | None, epochs: float | None) -> dict[str, str]:
     return budget({unit: value for unit, value in (("kimg", kimg), ("epochs", epochs)) if value is not None})
 
@@ -217,7 +189,7 @@ def resume_first(
     ranks: Ranks,
     watcher: Watcher | None = None,
 ) -> Trained:
-    """What `resume` does on the first rank, or alone; `data` holds the settings of the data that are new."""
+    """Goes on with a run on the first rank, or alone; `data` holds the settings of the data that are new."""
     recipe, facts = recorded(path, data)
     recipe = completed(recipe, allow_code)
     recipe = changed(recipe, "train", device=device or recipe.train.device)
@@ -245,7 +217,9 @@ def resume_first(
 
 
 def recorded(path: Path, data: Mapping[str, str | None]) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe of a run and its facts, the paths of the data as they are from here; `data` holds what is new.
+    """The recipe of a run, as autopilot has changed it, and its facts; the paths of the data are as from here.
+
+    `data` holds what is new.
 
     Raises `UserError` where it is no run's, or does not say where its images are.
     """
@@ -255,6 +229,7 @@ def recorded(path: Path, data: Mapping[str, str | None]) -> tuple[Recipe, dict[s
     recipe = moved(recipe, path, Path())
     if recipe.data.private and not data["source"]:
         raise UserError(f"{path} is private and does not say where its images are: name them with --data")
+    recipe = as_changed(recipe, path)
     return changed(recipe, "data", **{name: value for name, value in data.items() if value is not None}), facts
 
 
@@ -365,13 +340,16 @@ def play(
                 )
             trackers = [tracker_for(track, run.path)] if track else []
             judges = [measure(run)] if measure else []
-            run.listeners += [*trackers, display_for(run.total_nimg), *judges, *([watcher] if watcher else [])]
+            watch = watcher if isinstance(watcher, Watch) else Watch()
+            watch.begin(run)
+            others = [watcher] if watcher and watcher is not watch else []
+            run.listeners += [*trackers, display_for(run.total_nimg), *judges, watch, *others]
             for listener in run.listeners:
                 shown.callback(listener.close)
         run.training.engine.ranks.await_first("ready to begin")
         with stop_signals(run.training.engine.ranks) as stopped:
             finished = run.play(lambda: stopped.is_set() or (watcher is not None and watcher.stop), stopped.agreed)
-    if run.first:
+    if run.first and (finished or watcher is None or not watcher.stop):
         report(run, finished)
     return Trained(run.path, finished)
 

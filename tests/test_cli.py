@@ -13,6 +13,7 @@ from gannet import api, sessions
 from gannet.cli import COMMANDS, main
 from gannet.config import from_toml
 from gannet.errors import DivergedError, UserError
+from gannet.experiments import autopilot
 from gannet.losses import PENALTIES
 from gannet.parts import settings_of
 from gannet.recipes import RECIPES, recipe
@@ -70,7 +71,7 @@ def complaint(capsys: Capture) -> str:
         (["train", "shapes", "--recipe", "cdcgan-shapes"], "no class folders"),
         (["train", "shapes", "--recipe", "pix2pix", "--data.kind", "images"], "'pix2pix' plays with pairs"),
         (["train", "outlines", "--recipe", "dcgan", "--data.kind", "pairs"], "'gan' plays with images or clips"),
-        (["train", "circles", "--recipe", "cyclegan"], "name the second one with --data.other"),
+        (["train", "circles", "--recipe", "cyclegan"], "name both, as in gannet train A B"),
         (["train", "circles", "squares", "--recipe", "dcgan"], "leave it out, or add --data.kind pairs or unpaired"),
         (["train", "outlines", "--recipe", "pix2pix", "--G.name", "dcgan"], "G makes images of images"),
         (["train", "shapes", "--recipe", "dcgan-shapes", "--G.name", "unet"], "G makes images of noise"),
@@ -257,9 +258,9 @@ def test_of_two_folders_the_first_is_told_first(
 
 
 def test_an_options_choices_are_those_that_can_be_typed(capsys: Capture) -> None:
-    assert status("sample", "it", "--format", "png") == 2
+    assert status("sample", "it", "--format", "jpg") == 2
     said = complaint(capsys)
-    assert "Expected one of 'gif', 'mp4', 'webp' (gannet sample --help" in said
+    assert "Expected one of 'gif', 'mp4', 'npy', 'png', 'webp' (gannet sample --help" in said
 
 
 def test_without_a_recipe_one_is_picked_and_said(pictures: Pictures, capsys: Capture) -> None:
@@ -300,13 +301,13 @@ def test_exit_statuses(
     def fail(*args: object, **more: object) -> None:
         raise error
 
-    monkeypatch.setattr(sessions, "resume", fail)
+    monkeypatch.setattr(autopilot, "resume", fail)
     monkeypatch.setattr(sys, "stderr", (tmp_path / "stderr").open("w"))
     assert status("resume", "run") == expected
 
 
 def test_an_interrupted_run_ends_with_status_4(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "resume", lambda run, **options: api.Trained(run, finished=False))
+    monkeypatch.setattr(autopilot, "resume", lambda run, **options: api.Trained(run, finished=False))
     assert status("resume", "run") == 4
 
 

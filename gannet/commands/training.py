@@ -13,8 +13,9 @@ def train(argv: list[str]) -> int:
     """Trains; the plan is said first."""
     from gannet import plan, sessions
     from gannet.errors import UserError
+    from gannet.experiments.autopilot import Autopilot, resume
     from gannet.options import spelled_out, train_options, value_of
-    from gannet.training.ranks import launched
+    from gannet.plan import where_now
 
     name = value_of(spelled_out(argv), "--recipe")
     options, first = train_options(plan.find_recipe(name or "small"), argv)
@@ -28,23 +29,41 @@ def train(argv: list[str]) -> int:
             new = {"cache": first.data.cache, "group_by": first.data.group_by or None, "device": device}
             new["other"] = first.data.other or None
             more = {"track": options.track, "allow_code": options.allow_code}
-            return status(sessions.resume(options.run, data=options.source, **new, **more))
-    with launched() as ranks:
-        if not ranks.first:
-            return 0 if options.dry_run else status(sessions.follow(ranks, options.allow_code))
-        made, initial = sessions.starting_from(planned(options, first, argv, ranks), options.init, options.allow_code)
-        if options.dry_run:
-            from gannet.experiments.seeds import said_of
+            return status(resume(options.run, data=options.source, **new, **more))
+    if options.dry_run:
+        return dry_run(options, first, argv)
+    plans: list[plan.Plan] = []
 
+    def begin(ranks: Any, pilot: Any) -> sessions.Trained:
+        if not ranks.first:
+            return sessions.follow(ranks, options.allow_code)
+        made, initial = sessions.starting_from(planned(options, first, argv, ranks), options.init, options.allow_code)
+        plans.append(made)
+        watcher = pilot if made.recipe.train.autopilot else None
+        return sessions.train_plan(made, options.run, options.allow_code, options.track, initial, watcher)
+
+    where = where_now(first.data, options.source or first.data.source or None)
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        trained = Autopilot(where, None, options.track, options.allow_code).play(begin)
+    if options.json and plans:
+        print(json.dumps({**plans[0].to_dict(), "run": str(trained.path), "finished": trained.finished}, indent=2))
+    return status(trained)
+
+
+def dry_run(options: Any, first: Any, argv: list[str]) -> int:
+    """Says what would be done."""
+    from gannet import sessions
+    from gannet.experiments.seeds import said_of
+    from gannet.training.ranks import launched
+
+    with launched() as ranks:
+        if ranks.first:
+            plan = planned(options, first, argv, ranks)
+            made, _ = sessions.starting_from(plan, options.init, options.allow_code)
             sessions.check_measuring(made, options.allow_code)
             lines = [*made.lines, *said_of(options.seeds, made)]
             print(json.dumps(made.to_dict(), indent=2) if options.json else "\n".join(lines))
-            return 0
-        with redirect_stdout(sys.stderr) if options.json else nullcontext():
-            trained = sessions.train_plan(made, options.run, options.allow_code, options.track, initial)
-        if options.json:
-            print(json.dumps({**made.to_dict(), "run": str(trained.path), "finished": trained.finished}, indent=2))
-        return status(trained)
+    return 0
 
 
 def planned(options: Any, first: Any, argv: list[str], ranks: Any) -> Any:
@@ -106,10 +125,10 @@ class Resume:
 
 
 def resume(argv: list[str]) -> int:
-    from gannet import sessions
+    from gannet.experiments import autopilot
 
     options = parse(Resume, argv, "resume")
-    return status(sessions.resume(**vars(options)))
+    return status(autopilot.resume(**vars(options)))
 
 
 def sweep(argv: list[str]) -> int:

@@ -18,6 +18,8 @@ PANELS = (
     ("D's rating", ("D(x)", "D(G(z))", "accuracy", "accuracy real", "accuracy fake")),
     ("gradient norm", ("grad norm D", "grad norm G")),
     ("distance", METRICS),
+    ("samples beside reals", ("diversity", "duplicates", "real above sample", "real above held-out")),
+    ("distance of samples", ("sample distance",)),
 )
 POINTS = 1000  # of a curve
 QUANTILES = (0.002, 0.998)  # what lies outside would press the rest flat

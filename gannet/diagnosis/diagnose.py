@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from gannet.diagnosis.detectors import DETECTORS
-from gannet.diagnosis.detectors.past_best import contradicts, has_stopped, metric
+from gannet.diagnosis.detectors.past_best import contradicts, did_no_harm, has_stopped, metric
 from gannet.diagnosis.finding import Finding, Sign
 from gannet.diagnosis.remedies import remedy
 from gannet.diagnosis.series import Log
 
 Verdict = Literal["healthy", "failing", "failed", "finished"]
+CERTAIN = ("data", "diverging", "not-learning")  # whatever a metric says
+OF_LOSSES = ("d-wins", "g-wins", "d-asleep", "oscillation", "mode-collapse")  # what looks at samples may contradict
 LASTED = 0.1  # of the run: what has hurt for so long has left it worse
 
 
@@ -39,8 +41,9 @@ def diagnose(log: Log) -> Diagnosis:
             signs[name] = replace(sign, since=log.next_line(sign.since))
     measured = metric(log)
     if measured is not None and "past-best" not in signs:
-        kept = {name for name, sign in signs.items() if name == "diverging" or not contradicts(measured[1], sign)}
-        signs = {name: signs[name] for name in kept}
+        signs = {name: sign for name, sign in signs.items() if name in CERTAIN or not contradicts(measured[1], sign)}
+    elif measured is None:
+        signs = {name: sign for name, sign in signs.items() if name not in OF_LOSSES or not did_no_harm(log, sign)}
     order = sorted((name for name in DETECTORS.rows if name in signs), key=lambda name: signs[name].until is not None)
     findings = [Finding(name, signs[name], remedy(name, log.settings, signs[name], log.unit)) for name in order]
     return Diagnosis(verdict(log, signs), findings)

@@ -11,7 +11,7 @@ import json
 import re
 import tomllib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from gannet.errors import UserError, one_line
 
 MANY = 40_000  # lines of JSON: more are thinned out
 RARE = (b"fid", b"kid", b"NaN", b"Infinity")  # what a line that is left out must not hold
-RARE_IN_RUNS = (b'"metric"', b"null")
+LOOKED = "sample mean"  # what a run's line of a look at its samples has, and no other
+RARE_IN_RUNS = (b'"metric"', b"null", f'"{LOOKED}"'.encode())
+CHANGE = b'"event": "autopilot"'  # what a line of a changed setting holds
 ABSENT = -np.inf  # an empty cell, other than one that is not a number
 DELIMITERS = ",;\t"
 EVENTS = "tfevents"
@@ -62,13 +64,22 @@ def of_run(run: Path) -> Log:
     found = of_json(data, RARE_IN_RUNS)
     if "kimg" not in found:
         raise UserError(f"{run / 'stats.jsonl'} has no statistics yet: let the run go on")
-    named = {name: column for name, column in found.items() if name not in ("kimg", "iteration", "seconds", "skipped")}
-    named |= {known: named.pop(name) for name in list(named) if (known := columns.meaning(name)) in columns.METRICS}
-    settings = settings_of(run / "recipe.toml")
+    settings = settings_of(run / "recipe.toml") | changed_settings(data)
     length = str(settings.get("train.length", ""))
     kimg = float(length.removesuffix(" kimg")) if length.endswith(" kimg") else 0.0
-    series = by_time(found["kimg"], named)
-    return checked(Log(series, "kimg", kimg, settings), run)
+    return checked(in_kimg(found, settings, kimg), run)
+
+
+def log_of(lines: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], kimg: float) -> Log:
+    """The log of a run of so many kimg, from lines of its stats.jsonl in the order of their times."""
+    found = of_lines(enumerate(lines))
+    return in_kimg(found, settings, kimg) if "kimg" in found else Log({}, "kimg", kimg, settings)
+
+
+def in_kimg(found: Columns, settings: Mapping[str, Any], kimg: float) -> Log:
+    named = {name: column for name, column in found.items() if name not in ("kimg", "iteration", "seconds", "skipped")}
+    named |= {known: named.pop(name) for name in list(named) if (known := columns.meaning(name)) in columns.METRICS}
+    return Log(by_time(found["kimg"], named), "kimg", kimg, settings)
 
 
 def settings_of(path: Path) -> dict[str, Any]:
@@ -76,6 +87,16 @@ def settings_of(path: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
         return dict(flat(tomllib.loads(path.read_text("utf-8"))))
     return {}
+
+
+def changed_settings(data: bytes) -> dict[str, Any]:
+    """The settings that autopilot has changed meanwhile, by the events among a run's lines."""
+    found: dict[str, Any] = {}
+    for place in places_of(CHANGE, data):
+        start, end = data.rfind(b"\n", 0, place) + 1, data.find(b"\n", place)
+        with contextlib.suppress(ValueError, KeyError):  # what a crash has left
+            found |= flat(json.loads(data[start : end if end >= 0 else len(data)])["settings"])
+    return found
 
 
 def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -88,18 +109,25 @@ def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def of_json(data: bytes, rare: tuple[bytes, ...] = RARE) -> Columns:
-    """The numbers of JSON lines by their names; those of nested tables by `table/name`, or `table` for their mean.
+    """The numbers of JSON lines by their names, as `of_lines` has them."""
+    return of_lines(parsed(chosen_lines(data, rare)))
+
+
+def parsed(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, text in lines:
+        with contextlib.suppress(ValueError):  # what a crash has left
+            line = json.loads(text)
+            if isinstance(line, dict) and line.get("type", "stats") in ("stats", "metric"):
+                yield number, line
+
+
+def of_lines(lines: Iterable[tuple[int, Mapping[str, Any]]]) -> Columns:
+    """The numbers of lines by their names; those of nested tables by `table/name`, or `table` for their mean.
 
     In the lines of a run, null is a value that was not finite; elsewhere it is none.
     """
     found: dict[str, tuple[list[int], list[float]]] = {}
-    for number, text in chosen_lines(data, rare):
-        try:
-            line = json.loads(text)
-        except ValueError:  # what a crash has left
-            continue
-        if not isinstance(line, dict) or line.get("type", "stats") not in ("stats", "metric"):
-            continue
+    for number, line in lines:
         broken = float("nan") if line.get("type") == "stats" else None
         for name, value in measured(line).items():
             if isinstance(value, dict):

@@ -24,6 +24,8 @@ def remedy(finding: str, settings: Settings, sign: Sign, unit: str) -> Remedy:
     if finding == "past-best":
         change = f"--kimg {sign.since:g}" if unit == "kimg" else f"stop, and use the weights of {unit} {sign.since:g}"
         return Remedy(change, "all that came later made it worse", "Prechelt 1998, Early stopping - but when?")
+    if finding in BY_EVIDENCE:
+        return BY_EVIDENCE[finding][sign.evidence[0].statistic]
     found = (choice(settings) for choice in REMEDIES[finding])
     return next(remedy for remedy in found if remedy is not None)
 
@@ -66,6 +68,12 @@ def half_rates(*players: str, why: str) -> Choice:
     return choose
 
 
+def narrower_d(settings: Settings) -> Remedy | None:
+    """A D of half the width, where it has one."""
+    width = settings.get("D.width", 0)
+    return Remedy(option("D.width", str(width // 2)), "a smaller D keeps fewer images", KARRAS) if width > 1 else None
+
+
 def less_momentum(settings: Settings) -> Remedy | None:
     """beta1 of both players at 0.5, where one is above it."""
     betas = {player: settings.get(f"optim.{player}.betas", (0.0, 0.0)) for player in ("G", "D")}
@@ -75,11 +83,68 @@ def less_momentum(settings: Settings) -> Remedy | None:
     return Remedy(" ".join(flags), "momentum carries both players past the balance between them", RADFORD)
 
 
+def option(setting: str, value: str) -> str:
+    """A setting and its value, as the command line takes them."""
+    return f"--{setting} {value}"
+
+
+KARRAS = "Karras et al. 2020, Training GANs with limited data, section 2"
+BROCK = "Brock et al. 2019, BigGAN, section 3"
+ZHAO = "Zhao et al. 2020, Differentiable augmentation for data-efficient GAN training, section 4"
+
+
+def rate(player: str) -> Remedy:
+    """The rate at which most papers learn."""
+    return Remedy(option(f"optim.{player}.lr", "0.0002"), f"{player} takes steps that undo what it has learnt", RADFORD)
+
+
+def beta1(player: str) -> Remedy:
+    why = "momentum carries a player past the balance with the other"
+    return Remedy(option(f"optim.{player}.betas", "0.5 0.999"), why, RADFORD)
+
+
+BY_EVIDENCE: Mapping[str, Mapping[str, Remedy]] = {
+    "data": {
+        "data images": Remedy("add images, a hundred at least", "so few are learnt by heart", ZHAO),
+        "data distinct": Remedy("leave the copies out: gannet inspect names them", "G learns what is there", KARRAS),
+        "real low": Remedy("give the images their whole range, from black to white", "tanh goes from -1 to 1", RADFORD),
+        "real high": Remedy(
+            "give the images their whole range, from black to white", "tanh goes from -1 to 1", RADFORD
+        ),
+        "data smallest class": Remedy("--data.no-labels", "a class of a few images is learnt by heart", KARRAS),
+        "data classes told": Remedy("--data.no-labels", "labels that say nothing of the images only split them", BROCK),
+    },
+    "settings": {
+        "G.z_dim": Remedy("--G.z-dim 64", "of so few numbers G cannot make so many unlike images", RADFORD),
+        "train.batch": Remedy("--batch 32", "the mean over so few images is mostly noise", BROCK),
+        "D.width": Remedy("--D.width 32", "D is too small to tell G what is wrong", BROCK),
+        **{f"optim.{player}.lr": rate(player) for player in ("G", "D")},
+        **{f"optim.{player}.betas": beta1(player) for player in ("G", "D")},
+    },
+}
+"""What to do about a cause that is known, by the statistic or the setting that shows it."""
+
 R1_FOR_LEAD = ("--penalties.r1.gamma 1", "a bound on D's slope leaves G a gradient where D is sure", MESCHEDER)
 R1_FOR_SWINGS = ("--penalties.r1.gamma 1", "a penalty damps the turning around the balance", MESCHEDER)
 TWO_STEPS = ("--game.d-steps 2", "D learns twice for each step of G, and keeps up", f"{GOODFELLOW}, algorithm 1")
 
 REMEDIES: Mapping[str, tuple[Choice, ...]] = {
+    "bad-start": (always("--G.init dcgan", "weights so large leave G no slope to learn on", RADFORD),),
+    "not-learning": (
+        where(
+            "train.precision",
+            "bfloat16",
+            "--train.precision float32",
+            "small steps are lost in rounding",
+            "Micikevicius et al. 2018, Mixed precision training, section 3",
+        ),
+        always("--lr 2e-4", "steps so small are lost in rounding", RADFORD),
+    ),
+    "d-memorises": (
+        where("augment.name", "none", "--augment.name ada", "D sees each image in ever new ways", KARRAS),
+        narrower_d,
+        always("--augment.name ada", "D sees each image in ever new ways", KARRAS),
+    ),
     "diverging": (
         where(
             "train.precision",
@@ -135,12 +200,8 @@ REMEDIES: Mapping[str, tuple[Choice, ...]] = {
         always(*R1_FOR_SWINGS),
     ),
     "mode-collapse": (
+        same_rates("G", "D"),
         without("penalties.r1.gamma", *R1_FOR_LEAD),
         always("--D.norm spectral --D.bias", "D's slope cannot run away from G", MIYATO),
     ),
 }
-
-
-def option(setting: str, value: str) -> str:
-    """A setting and its value, as the command line takes them."""
-    return f"--{setting} {value}"

@@ -3,20 +3,29 @@
 import textwrap
 from collections.abc import Mapping
 
+import numpy as np
+
+from gannet.diagnosis.detectors.looked import FEWEST, known
 from gannet.diagnosis.detectors.past_best import FAILED, metric
 from gannet.diagnosis.diagnose import Diagnosis
 from gannet.diagnosis.finding import Finding
 from gannet.diagnosis.series import Log
 
 WIDTH = 100
+SLOW = -0.2  # exponent of time: twice the time takes less than an eighth off the distance
 WORDS: Mapping[str, tuple[str, str]] = {
+    "data": ("Something is wrong with the data", "no setting makes up for it."),
+    "bad-start": ("A bad start", "the weights were so large that G could not move."),
+    "not-learning": ("A player does not learn", "its weights stay where they are."),
+    "settings": ("A setting is out of range", "with it, samples do not come nearer to the data."),
+    "d-memorises": ("D learns its images by heart", "it rates them above others of the same kind."),
     "diverging": ("Training diverges", "losses or gradients leave the range of numbers."),
     "d-wins": ("D wins", "it tells reals from fakes so well that G no longer learns from it."),
     "g-wins": ("G wins", "D takes its fakes for reals, and no longer shows it what is wrong."),
     "d-asleep": ("D is asleep", "it sees no difference between reals and fakes, and G learns nothing from it."),
     "labels-ignored": ("Labels are ignored", "what is drawn has little to do with the class that was asked for."),
     "oscillation": ("The losses swing", "each player undoes what the other has learnt."),
-    "mode-collapse": ("A sudden collapse", "both losses jumped at once; G then mostly draws few things, or noise."),
+    "mode-collapse": ("Mode collapse", "G draws few things, or, where both losses jumped at once, likely noise."),
     "past-best": ("Past its best", "the samples have become worse than they were."),
 }
 UNKNOWN = {
@@ -26,6 +35,8 @@ UNKNOWN = {
     ),
     "whether gradients vanish or explode: no gradient norms": ("grad norm D", "grad norm G"),
     "whether labels are followed: no class accuracies": ("class accuracy fake",),
+    "whether samples are many or few, and near to the data: no looks at them": ("sample distance",),
+    "whether D learns its images by heart: no images are held out (--data.held-out 0.1)": ("real above held-out",),
 }  # fmt: skip
 
 
@@ -58,7 +69,28 @@ def summary(diagnosis: Diagnosis, log: Log) -> str:
         return f"Nothing is wrong, and nothing more is gained. {best(log)}"
     if measured is not None:
         return f"Nothing is wrong, and it still gains. {best(log)}"
+    if (coming := expected(log)) is not None:
+        return coming
     return "Nothing is wrong. Expect losses that go on as they are: they do not fall while samples improve."
+
+
+def expected(log: Log) -> str | None:
+    """What a healthy run does next, by its own numbers: its samples' distance goes on along its line of logarithms."""
+    series = known(log, "sample distance", 2 * FEWEST)
+    if series is None:
+        return None
+    at, values = series.at[series.at >= series.at[-1] / 2], series.values[series.at >= series.at[-1] / 2]
+    if len(at) < FEWEST or not (values > 0).all():
+        return None
+    slope, start = np.polyfit(np.log(at), np.log(values), 1)
+    now = (
+        f"Nothing is wrong. Samples are {series.values[-1]:.3g} times as far from the data as reals are from each other"
+    )
+    if slope > SLOW:
+        return f"{now}, and no longer come nearer: expect little more."
+    end = log.length if log.length > 1.05 * log.end else 2 * log.end
+    then = max(1.0, float(np.exp(start + slope * np.log(end))))
+    return f"{now}. As it goes, expect about {then:.3g} at {when(end, log.unit)}."
 
 
 def best(log: Log) -> str:
@@ -91,6 +123,18 @@ def told(finding: Finding, unit: str) -> list[str]:
         )
         lines.append(f"  evidence  {evidence.meaning}: {evidence.value:.3g}, {side} {evidence.threshold:.3g}")
     return [*lines, f"  change    {remedy.change}", f"  why       {remedy.why} ({remedy.source})"]
+
+
+def arises(finding: Finding, unit: str) -> str:
+    """Two lines for somebody who watches the run."""
+    title, meaning = WORDS[finding.finding]
+    since = f"{title}, since {when(finding.sign.since, unit)}: {meaning}"
+    return f"{since}\n  one change: {finding.remedy.change} ({finding.remedy.why})"
+
+
+def clears(finding: str, moment: str) -> str:
+    """One line, once it is over."""
+    return f"No longer, at {moment}: {WORDS[finding][0]}."
 
 
 def when(time: float, unit: str) -> str:

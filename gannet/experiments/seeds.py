@@ -175,6 +175,8 @@ class Series:
     def make(self, ranks: Ranks) -> None:
         like = next((path for path in self.folders.values() if holds_run(path)), None)
         self.plan, self.initial = self.planned(ranks, like)
+        if self.plan.recipe.train.autopilot:
+            raise UserError("autopilot changes settings, and runs that are compared have the same: leave it out")
 
 
 def named(seeds: Sequence[int], runs: Path, name: str, go_on: bool) -> dict[int, Path]:

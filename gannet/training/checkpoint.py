@@ -1,5 +1,6 @@
 """Checkpoints: all that an exact resume needs, written whole, read without running code."""
 
+import contextlib
 import io
 import zipfile
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from gannet.files import write_with
 from gannet.training.loop import Training
 
 KEEP = 2
+STEPS, STEP = 24, 2**0.5  # how often the age of a run is divided, and by what, for those that it may return to
 
 
 def state_of(t: Training) -> dict[str, Any]:
@@ -54,21 +56,33 @@ def restore_means(t: Training, sums: Tensor | None, counts: dict[str, float]) ->
     t.means.sums = dict(zip(counts, own.to(t.engine.device).unbind(), strict=True))
 
 
-def save_checkpoint(folder: Path, t: Training, **extra: Any) -> None:
-    """Writes `kimg*.pt` to the folder and removes all but the newest; the first rank alone does."""
+def save_checkpoint(folder: Path, t: Training, spared: Callable[[Path], bool] | None = None, **extra: Any) -> None:
+    """Writes `kimg*.pt` to the folder and removes all but the newest; the first rank alone does.
+
+    Of those for which `spared` holds the first stays, and the newest that are older by steps of a constant factor.
+    """
     state = state_of(t)
     if not t.engine.ranks.first:
         return
     buffer = io.BytesIO()
     torch.save({**state, "extra": extra}, buffer)
     write_with(checkpoint_file(folder, t), lambda file: file.write(buffer.getbuffer()))
-    for old in checkpoints(folder)[KEEP:]:
+    files = checkpoints(folder)
+    candidates = [file for file in files if spared(file)] if spared else []
+    ages = [t.cur_nimg / STEP**k for k in range(1, STEPS)]
+    spread = [next((file for file in candidates if nimg_of(file) <= age), None) for age in ages]
+    for old in set(files[KEEP:]) - {*spread, *candidates[-1:]}:
         old.unlink()
 
 
 def checkpoint_file(folder: Path, t: Training) -> Path:
     """Where a checkpoint of this moment lies."""
     return folder / f"kimg{t.cur_nimg / 1000:010.3f}.pt"
+
+
+def nimg_of(file: Path) -> int:
+    """The images that D had seen at the moment of a checkpoint."""
+    return round(1000 * float(file.stem.removeprefix("kimg")))
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -93,14 +107,27 @@ def restore_newest(t: Training, folder: Path, say: Callable[[str], None]) -> dic
     return state["extra"]
 
 
+def newest_state(folder: Path) -> dict[str, Any]:
+    """The state in the newest checkpoint that is as it was written, on the CPU; empty where there is none."""
+    for file in checkpoints(folder):
+        with contextlib.suppress(Exception):  # whatever a damaged file leads to
+            return state_in(file.read_bytes())
+    return {}
+
+
+def state_in(data: bytes) -> dict[str, Any]:
+    """The state that a checkpoint's bytes hold, on the CPU. Raises an error of some kind where they are damaged."""
+    verify(data)
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
 def read_newest(t: Training, folder: Path, say: Callable[[str], None]) -> bytes:
     """The newest checkpoint whose bytes are as they were written and that fits the training."""
     files = checkpoints(folder)
     for file in files:
         try:
             data = file.read_bytes()
-            verify(data)
-            restore(t, torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
+            restore(t, state_in(data))
             return data
         except Exception as error:  # whatever a damaged file leads to
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]

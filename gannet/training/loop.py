@@ -4,7 +4,7 @@ The loop alone freezes all but the learner, opens autocast, accumulates over mic
 backward, refuses steps that are not finite, steps, averages weights and counts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from gannet.training.schedule import movers
 from gannet.training.statistics import Means
 
 GIVE_UP_AFTER = 3  # iterations in a row that had to be skipped
+WEIGHED_EVERY = 25  # iterations, of which one is measured by how far it moves the weights
 
 
 @dataclass
@@ -83,11 +84,13 @@ def iterate(t: Training) -> None:
     draws = [draw_of(t, share, size) for share in shares]
     t.game.forget()
     copy_all(t.kept, t.buffers)
+    weighed = weights_of(t) if t.iteration % WEIGHED_EVERY == 0 and t.cur_nimg >= 1000 * t.game.start_kimg else {}
     finite: list[Tensor] = []
     t.moved = {name: mover.move(t.cur_nimg) for name, mover in t.movers.items()}
     for number, turns in enumerate(rounds(t, [t.game.turns(draw, now) for draw in draws])):
         losses = [accumulate(t, share_turns, shares, number) for share_turns in turns]
         finite += [step(t, share_turns[0], loss) for share_turns, loss in zip(turns, losses, strict=True)]
+    record_updates(t, weighed)
     t.iteration += 1
     num_images = draws[0].next_real - t.cur_nimg
     t.cur_nimg, t.num_z = draws[0].next_real, draws[0].next_z
@@ -95,6 +98,20 @@ def iterate(t: Training) -> None:
     guard(t, finite)
     if t.ema:
         t.ema.update(num_images, t.cur_nimg)
+
+
+def weights_of(t: Training) -> dict[str, list[Tensor]]:
+    """A copy of each player's weights."""
+    return {player: [p.detach().clone() for p in parameters] for player, parameters in t.parameters.items()}
+
+
+@torch.no_grad()
+def record_updates(t: Training, before: Mapping[str, list[Tensor]]) -> None:
+    """How far an iteration has moved each player, in parts of the norm of its weights."""
+    for player, weights in before.items():
+        moved = torch._foreach_sub([p.detach() for p in t.parameters[player]], weights)
+        norm = torch.nn.utils.get_total_norm(weights).clamp_min(torch.finfo(torch.float32).tiny)
+        t.means.add(f"update {player}", torch.nn.utils.get_total_norm(moved) / norm)
 
 
 def draw_of(t: Training, share: int, size: int) -> Draw:

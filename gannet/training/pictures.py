@@ -18,6 +18,7 @@ from gannet.images import grid, png, to_uint8
 
 MAX_FRAMES = 100
 MAX_POINTS = 1000
+STRIP = 0.03  # of a panel's height: what a finding is marked with
 
 
 @torch.no_grad()
@@ -66,11 +67,11 @@ def save_evolution(samples: Path, target: Path) -> None:
     write_with(target, lambda file: file.write(buffer.getbuffer()))
 
 
-def read_stats(path: Path) -> list[dict[str, Any]]:
-    """The lines of a stats.jsonl; what is not a whole line of the run is left out."""
+def read_stats(path: Path, length: int | None = None) -> list[dict[str, Any]]:
+    """The lines of a stats.jsonl, or of its first bytes; what is not a whole line of the run is left out."""
     lines = []
     if path.exists():
-        for text in path.read_text("utf-8", errors="replace").splitlines():
+        for text in path.read_bytes()[:length].decode("utf-8", errors="replace").splitlines():
             with contextlib.suppress(json.JSONDecodeError):
                 line = json.loads(text)
                 if isinstance(line, dict) and "type" in line:
@@ -78,10 +79,24 @@ def read_stats(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def standing(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that no return to an earlier moment has taken back."""
+    kept: list[dict[str, Any]] = []
+    for line in lines:
+        while kept and kept[-1]["kimg"] > line["kimg"]:
+            kept.pop()
+        kept.append(line)
+    return kept
+
+
 def save_curves(lines: list[dict[str, Any]], target: Path) -> None:
-    """Losses above, D's ratings below, over kimg; under them what was measured of samples, where anything was."""
+    """Losses above, D's ratings below, over kimg; under them what was measured of samples, where anything was.
+
+    Findings are marked from where they hold to where they clear.
+    """
     from matplotlib.figure import Figure
 
+    lines = standing(lines)
     stats, metrics = ([line for line in lines if line["type"] == kind] for kind in ("stats", "metric"))
     figure = Figure(figsize=(9, 10 if metrics else 7), layout="constrained")
     panels = figure.subplots(2 + bool(metrics), 1, sharex=True)
@@ -95,13 +110,30 @@ def save_curves(lines: list[dict[str, Any]], target: Path) -> None:
     losses.set_ylabel("loss")
     ratings.set(ylabel="probability that D gives", ylim=(-0.02, 1.02))
     panels[-1].set_xlabel("kimg (thousands of real images seen by D)")
+    mark(losses, lines)
     for axes in panels:
         axes.grid(alpha=0.3)
-        if axes.lines:
+        if axes.get_legend_handles_labels()[1]:
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=110)
     write_with(target, lambda file: file.write(buffer.getbuffer()))
+
+
+def mark(axes: Any, lines: list[dict[str, Any]]) -> None:
+    """A strip along the top over the time of each finding, in a colour of its own."""
+    findings = [line for line in lines if line["type"] == "finding"]
+    end = max((line["kimg"] for line in lines), default=0.0)
+    for number, name in enumerate(dict.fromkeys(line["finding"] for line in findings)):
+        since, label = None, name
+        for line in [*(line for line in findings if line["finding"] == name), {"status": "clears", "kimg": end}]:
+            if line["status"] == "arises":
+                since = line["since"]
+            elif since is not None:
+                top = 1 - STRIP * number
+                band = {"ymin": top - 0.8 * STRIP, "ymax": top, "color": f"C{3 + number}", "linewidth": 0}
+                axes.axvspan(since, line["kimg"], **band, label=label)
+                since, label = None, "_"
 
 
 def measured(axes: Any, lines: list[dict[str, Any]], name: str) -> None:

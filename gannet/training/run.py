@@ -20,16 +20,19 @@ from gannet.files import told, write_with
 from gannet.images import grid, png, side_by_side
 from gannet.networks.folder import save_network
 from gannet.training.best import best_of, is_better, keep_best
-from gannet.training.checkpoint import checkpoint_file, restore_newest, save_checkpoint
+from gannet.training.checkpoint import checkpoint_file, nimg_of, restore_newest, save_checkpoint
 from gannet.training.engine import halved, kept_memory, out_of_memory
 from gannet.training.gallery import Gallery
 from gannet.training.initial import folder_of
+from gannet.training.looks import Looks
 from gannet.training.loop import Training, play
 from gannet.training.pictures import read_stats, save_curves, save_evolution, save_grid
 from gannet.training.rating import as_rater, real_logits
 
 SECONDS_BETWEEN_CURVES = 300.0
 MAX_RETURNS = 3  # to a checkpoint, because training diverged
+MOST_LOOKS = 40  # at samples in a run, beside the first and the last,
+BETWEEN_ITERATIONS, BETWEEN_IMAGES = 50, 3200  # from one to the next at least: more often they would cost over 3%
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,11 @@ class Snapshot:
 class Listener(Protocol):
     """Who shows a run to somebody, or measures it."""
 
-    def on_stats(self, line: Mapping[str, Any]) -> None:
-        """Each line of numbers that goes to stats.jsonl: statistics and metrics."""
+    def on_stats(self, line: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
+        """Each line of numbers that goes to stats.jsonl: statistics and metrics.
+
+        May hand back lines that are to follow it: findings.
+        """
 
     def on_tick(self, snapshot: Snapshot) -> Sequence[Mapping[str, Any]] | None:
         """May hand back lines for stats.jsonl, with their type and without kimg: metrics of samples, events."""
@@ -86,7 +92,9 @@ class Run:
         self.samples_when = to_when(recipe.samples.when, self.images_per)
         self.checkpoints_when = to_when(recipe.checkpoints.when, self.images_per)
         self.evaluations_when = When(every=1000 * recipe.train.evaluate_every)
-        self.gallery = Gallery(self.training)
+        self.gallery, self.looks = Gallery(self.training), Looks(self.training)
+        between = max(BETWEEN_IMAGES, BETWEEN_ITERATIONS * self.images_per["iterations"])
+        self.looks_when = When(every=max(between, self.total_nimg / MOST_LOOKS))
         self.started = time.monotonic() - self.seconds
 
     def play(self, stop: Callable[[], bool], agreed: Callable[[], None] = lambda: None) -> bool:
@@ -101,6 +109,8 @@ class Run:
                 self.first_pictures()
             if t.cur_nimg == 0 or self.extended:
                 self.save()
+            if t.cur_nimg == 0:
+                self.look()
             if self.evaluation_is_due:  # an earlier session was killed meanwhile
                 self.tick()
             while (failure := self.play_on(stop)) is not None:
@@ -110,8 +120,11 @@ class Run:
             if finished and t.means.sums:
                 self.write_stats()
             # The last checkpoint says that nothing is left to do; a stop must save before it draws.
-            for last in (self.last_pictures, self.save) if finished else (self.save, self.last_pictures):
+            at_the_end = (self.last_pictures, self.look, self.save)
+            for last in at_the_end if finished else (self.save, self.last_pictures):
                 last()
+            if self.first:
+                self.draw_curves()
             t.engine.ranks.any(False)  # none leaves while another saves
         return finished
 
@@ -124,10 +137,14 @@ class Run:
         t = self.training
         sample_at = self.samples_when.next(t.cur_nimg)
         save_at = self.checkpoints_when.next(t.cur_nimg)
+        look_at = self.looks_when.next(t.cur_nimg)
         try:
             for cur_nimg in play(t, self.total_nimg):
                 if t.iteration % t.recipe.stats.every == 0:
                     self.write_stats()
+                if cur_nimg >= look_at and cur_nimg < self.total_nimg:
+                    self.look()
+                    look_at = self.looks_when.next(cur_nimg)
                 if cur_nimg < self.total_nimg and (cur_nimg >= sample_at or self.evaluation_is_due):
                     self.tick()
                     sample_at = self.samples_when.next(cur_nimg)
@@ -183,17 +200,29 @@ class Run:
         means = t.means.flush(t.engine.ranks)
         if not self.first:
             return
+        counters = {"skipped": t.num_skipped} if t.num_skipped else {}
+        self.tell({**self.moment(), **counters, **finite(means), **t.moved})
+
+    def moment(self) -> dict[str, Any]:
+        """What a line of statistics begins with."""
+        t = self.training
         counters = {"kimg": t.cur_nimg / 1000, "iteration": t.iteration, "seconds": round(self.elapsed, 3)}
-        if t.num_skipped:
-            counters["skipped"] = t.num_skipped
-        self.tell({"type": "stats", **counters, **finite(means), **t.moved})
+        return {"type": "stats", **counters}
+
+    def look(self) -> None:
+        """A line of what is seen of the samples now, where the game makes them of noise."""
+        if self.looks.apply and not self.training.skipped_in_a_row:
+            found = self.looks.take()
+            if self.first:
+                self.tell({**self.moment(), **finite(found)})
 
     def tell(self, line: Mapping[str, Any]) -> None:
-        """One line of numbers, for stats.jsonl and the listeners."""
+        """One line of numbers, for stats.jsonl and the listeners, and the lines that these hand back."""
         self.write_line(self.stats_file, line)
         for listener in self.listeners:
             with contextlib.suppress(OSError):  # a closed terminal or pipe is no reason to stop
-                listener.on_stats(line)
+                for more in listener.on_stats(line) or ():
+                    self.write_line(self.stats_file, {"type": more["type"], "kimg": line["kimg"], **more})
 
     def event(self, what: str, **details: Any) -> None:
         """One line in stats.jsonl about what happened to the run, rather than in it."""
@@ -217,10 +246,16 @@ class Run:
             length = (self.path / "stats.jsonl").stat().st_size
         extra = {"stats_bytes": length, "seconds": self.elapsed, "total_nimg": self.total_nimg}
         extra |= {"evaluated_nimg": self.evaluated, "evaluation_seconds": self.evaluation_seconds}
-        save_checkpoint(self.path / "checkpoints", self.training, **extra)
+        spared = self.is_regular if self.training.recipe.train.autopilot else None
+        save_checkpoint(self.path / "checkpoints", self.training, spared, **extra)
         self.save_networks()
         if self.first and time.monotonic() >= self.curves_at:
             self.draw_curves()
+
+    def is_regular(self, checkpoint: Path) -> bool:
+        """Whether it is of a moment at which every such run saves, whoever stops it in between."""
+        nimg = nimg_of(checkpoint)
+        return nimg == 0 or self.checkpoints_when.next(nimg - int(self.images_per["iterations"])) <= nimg
 
     def draw_curves(self) -> None:
         save_curves(read_stats(self.path / "stats.jsonl"), self.path / "curves.png")
@@ -283,7 +318,6 @@ class Run:
             picture = side_by_side(grid(*self.gallery.reals()), grid(*generated))
             write_with(self.path / "samples" / "real_and_generated.png", lambda file: file.write(png(picture)))
         save_evolution(self.path / "samples", self.path / "samples" / "evolution.webp")
-        self.draw_curves()
 
     def tick(self) -> tuple[np.ndarray, int]:
         """Writes the grid of the moment, and what listeners hand back; the pictures, and in how many columns."""

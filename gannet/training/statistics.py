@@ -11,7 +11,26 @@
 | `code accuracy` | fraction of fakes whose category can be read from them, in the game `infogan` |
 | `augment p` | how probable each of ADA's changes is |
 | `grad norm D`, `grad norm G` | Euclidean norm of all the player's gradients |
+| `update D`, `update G` | norm of the change by one iteration over the norm of the weights, every 25th iteration |
 | `optim.G.lr`, `penalties.r1.gamma`, ... | the value of a setting that has a schedule, in the line's last iteration |
+
+Lines of their own, now and then, hold what a look at the samples of always the same noise says, where G makes images
+from noise (`gannet.training.looks`). As many reals have a diversity and a distance of 1.
+
+| name | meaning |
+|---|---|
+| `diversity` | how many different samples there are, in a fixed feature space |
+| `duplicates` | fraction of samples nearer to another one than any two reals are |
+| `sample distance` | energy distance of samples and reals there, over that of reals and other reals |
+| `real low`, `real high`, `sample low`, `sample high` | the darkest and the brightest pixel, in [-1, 1] |
+| `real mean`, `sample mean` | mean of all pixels |
+| `sample saturated` | fraction of pixels at either end of the range |
+| `D of real`, `D of held-out`, `D of sample` | mean logit of reals it trains on, of others, of samples; in eval mode |
+| `real above sample`, `real above held-out` | fraction of pairs in which D rates the real that it trains on higher |
+| `data images`, `data distinct` | images, and the fraction of them that is no copy of another; at the beginning |
+| `data smallest class`, `data largest class` | images in it; at the beginning |
+| `data classes told` | how often a real's nearest neighbour has its label; at the beginning |
+| `data classes chance`, `data classes noise` | what chance gives for that, and its deviation; at the beginning |
 """
 
 import torch

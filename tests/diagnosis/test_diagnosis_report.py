@@ -14,11 +14,11 @@ from played import log_of, path, played
 from gannet import config
 from gannet.cli import main
 from gannet.config import Optim, overridden
-from gannet.diagnosis import Sign, diagnose, report
+from gannet.diagnosis import Evidence, Finding, Sign, diagnose, report
 from gannet.diagnosis.curves import save_curves
 from gannet.diagnosis.detectors import DETECTORS
 from gannet.diagnosis.logs import flat
-from gannet.diagnosis.remedies import REMEDIES, remedy
+from gannet.diagnosis.remedies import BY_EVIDENCE, REMEDIES, remedy
 from gannet.options import train_options
 from gannet.recipes import recipe
 from gannet.training.build import completed
@@ -37,7 +37,7 @@ def csv(folder: Path, losses: dict[str, np.ndarray]) -> Path:
 
 
 def test_every_detector_has_a_remedy_and_words() -> None:
-    assert set(DETECTORS.rows) == {*REMEDIES, "past-best"} == set(report.WORDS)
+    assert set(DETECTORS.rows) == {*REMEDIES, *BY_EVIDENCE, "past-best"} == set(report.WORDS)
 
 
 def test_the_json_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,6 +67,16 @@ def test_the_report_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_healthy_log_is_told_what_to_expect() -> None:
     log = log_of(EVEN)
     assert "Nothing is wrong. Expect" in report.text(diagnose(log), log, "mine")
+
+
+def test_what_a_watched_run_is_told() -> None:
+    sign = Sign(12.5, None, 0.8, [Evidence("G.z_dim", 1, 4, "the dimensions of the noise")])
+    said = report.arises(Finding("settings", sign, remedy("settings", {}, sign, "kimg")), "kimg")
+    assert said.splitlines() == [
+        "A setting is out of range, since 12.5 kimg: with it, samples do not come nearer to the data.",
+        "  one change: --G.z-dim 64 (of so few numbers G cannot make so many unlike images)",
+    ]
+    assert report.clears("settings", "20 kimg") == "No longer, at 20 kimg: A setting is out of range."
 
 
 def test_the_best_is_told() -> None:
@@ -126,15 +136,32 @@ MOMENTUM = (0.9, 0.999)
         ("diverging", settings(), "--optim.G.lr 0.0001 --optim.D.lr 0.0001"),
         ("diverging", settings(train__precision="bfloat16"), "--train.precision float32"),
         ("labels-ignored", {}, "--D.label projection"),
+        ("d-memorises", settings(), "--augment.name ada"),
+        ("d-memorises", settings(augment={"name": "ada"}, D__width=32), "--D.width 16"),
+        ("not-learning", settings(train__precision="bfloat16"), "--train.precision float32"),
+        ("not-learning", settings(), "--lr 2e-4"),
+        ("mode-collapse", settings(optim__G__lr=1e-2), "--optim.G.lr 0.0002"),
+        ("bad-start", settings(), "--G.init dcgan"),
     ],
 )
 def test_the_change_fits_the_settings(finding: str, known: dict[str, object], change: str) -> None:
     assert remedy(finding, known, SIGN, "kimg").change == change
 
 
+def signs(name: str) -> list[Sign]:
+    """One for each statistic that the remedy looks at."""
+    statistics = BY_EVIDENCE.get(name, ["loss D"])
+    return [Sign(10.0, None, 0.9, [Evidence(statistic, 1.0, 2.0, "")]) for statistic in statistics]
+
+
 def test_every_change_is_an_option_of_train() -> None:
     known = [{}, settings(), settings(penalties__r1__gamma=1.0), settings(objective__name="wasserstein")]
-    changes = {remedy(name, each, SIGN, "kimg").change for name in DETECTORS.rows for each in known}
+    changes = {
+        remedy(name, each, sign, "kimg").change for name in DETECTORS.rows for each in known for sign in signs(name)
+    }
+    in_words = {change for change in changes if not change.startswith("--")}
+    assert in_words == {r.change for r in BY_EVIDENCE["data"].values() if not r.change.startswith("--")}
+    changes -= in_words
     for change in changes:
         train_options(recipe("dcgan"), change.split())
     acgan = remedy("labels-ignored", {"game.name": "acgan"}, SIGN, "kimg").change
@@ -143,7 +170,8 @@ def test_every_change_is_an_option_of_train() -> None:
 
 def test_sources_name_a_paper() -> None:
     for name in DETECTORS.rows:
-        assert re.search(r"(19|20)\d\d", remedy(name, {}, SIGN, "step").source)
+        for sign in signs(name):
+            assert re.search(r"(19|20)\d\d", remedy(name, {}, sign, "step").source)
 
 
 def test_settings_are_named_as_the_recipe_names_them() -> None:

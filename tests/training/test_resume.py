@@ -56,7 +56,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
         assert not api.resume(parts).finished
     assert api.resume(parts).finished
     expected, found = contents(whole), contents(parts)
-    assert len(expected["lines"]) == 6 and len(expected["state"]) > 40
+    assert len(expected["lines"]) >= 6 and len(expected["state"]) > 40
     for what in ("state", "lines", "files"):
         assert found[what] == expected[what], what
     assert found["grids"].items() >= expected["grids"].items()

@@ -8,7 +8,12 @@ from gannet.parts import Table
 
 DETECTORS = Table(
     "detector",
+    ("data", "gannet.diagnosis.detectors.data:data"),
+    ("bad-start", "gannet.diagnosis.detectors.start:bad_start"),
     ("diverging", "gannet.diagnosis.detectors.diverging:diverging"),
+    ("not-learning", "gannet.diagnosis.detectors.learning:not_learning"),
+    ("settings", "gannet.diagnosis.detectors.settings:settings"),
+    ("d-memorises", "gannet.diagnosis.detectors.memory:d_memorises"),
     ("d-wins", "gannet.diagnosis.detectors.lead:d_wins"),
     ("g-wins", "gannet.diagnosis.detectors.lead:g_wins"),
     ("d-asleep", "gannet.diagnosis.detectors.asleep:d_asleep"),

@@ -2,20 +2,37 @@
 
 import numpy as np
 
+from gannet.diagnosis.detectors.looked import DISTANCE, FAR, PAIRS, is_far, known, lasting_looks, stay_far
 from gannet.diagnosis.finding import Evidence, Sign
 from gannet.diagnosis.series import Log, lasting, looks, moments
 
 APART = 0.05  # between D(x) and D(G(z)), or above chance in both accuracies together: too little to learn from
 FLOOR = 0.1  # of its widest: a loss that is as good as nothing
+TELLS = 0.6  # of pairs, in which D rates the real above the sample: chance is a half
 STILL = 300.0  # times narrower than it had been: no rate or average of a live D comes near this
 
 
 def d_asleep(log: Log) -> Sign | None:
     """D's ratings of reals and fakes are the same, or its loss stands still.
 
-    An equilibrium, at which G draws what the data holds, looks alike in these numbers: only the samples tell.
+    An equilibrium, at which G draws what the data holds, looks alike in these numbers: only the samples tell. So
+    where these are known, and near to the data, it is none.
     """
+    if known(log, "sample distance") is not None:
+        return of_samples(log) if is_far(log) else None
     return at_chance(log) or still(log)
+
+
+def of_samples(log: Log) -> Sign | None:
+    """D rates samples about as high as reals, from which they stay far."""
+    series, since = known(log, "real above sample"), stay_far(log)
+    if series is None or since is None:
+        return None
+    begin = lasting_looks(log, series.at, series.values < TELLS)
+    if begin is None:
+        return None
+    rated = Evidence("real above sample", float(np.median(series.values[-3:])), TELLS, PAIRS)
+    return Sign(max(begin, since), None, 0.8, [rated, Evidence("sample distance", is_far(log) or FAR, FAR, DISTANCE)])
 
 
 def at_chance(log: Log) -> Sign | None:

@@ -12,6 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
+from gannet.diagnosis.detectors.looked import DISTANCE, FAR, PAIRS, is_far, known, lasting_looks, stay_far
 from gannet.diagnosis.finding import Evidence, Sign
 from gannet.diagnosis.series import Log, Look, last_change, lasting, looks, moments, pairs, roughness
 
@@ -24,18 +25,22 @@ TINY = 1e-100  # a loss may be exactly nothing
 MOST = 1e6  # times as wide: as much as a person wants to know
 DOUBT = 0.05  # how far from certain the ratings may be: what smoothed and flipped labels leave
 
+TELLS = 0.95  # of pairs, in which D rates the real above the sample
+FOOLED = 0.25  # the same: far below the half that chance gives
+
 FOR_D = {"accuracy real": 1.0, "accuracy fake": 1.0, "accuracy": 1.0, "D(x)": 1.0, "D(G(z))": 0.0}
 FOR_G = {"accuracy fake": 0.0, "D(G(z))": 1.0}
 
 
 def d_wins(log: Log) -> Sign | None:
-    """D is right on nearly all, and its loss has nothing more to tell it."""
-    return lead(log, "loss D", "loss G", FOR_D)
+    """D is right on nearly all, and its loss has nothing more to tell it; or its lead leads nowhere."""
+    return lead(log, "loss D", "loss G", FOR_D) or ahead(log, TELLS, 1)
 
 
 def g_wins(log: Log) -> Sign | None:
     """D takes nearly all fakes for reals."""
-    found = [sign for sign in (lead(log, "loss G", "loss D", FOR_G), apart(log)) if sign is not None]
+    signs = lead(log, "loss G", "loss D", FOR_G), apart(log), ahead(log, FOOLED, -1)
+    found = [sign for sign in signs if sign is not None]
     return min(found, key=lambda sign: sign.until is not None, default=None)
 
 
@@ -68,6 +73,19 @@ def lead(log: Log, winner: str, loser: str, certain: dict[str, float]) -> Sign |
     told = [*last.told(winner, loser), *told_ratings(log, end, certain)]
     confidence = 0.6 + 0.1 * sum(s > 1 for s in last.strengths) if rated is None else 0.95
     return Sign(max(since, begin), until, confidence, told, hurts=True)
+
+
+def ahead(log: Log, bound: float, side: int) -> Sign | None:
+    """D rates nearly all reals above samples, or (`side` -1) below them, while samples stay far from the data."""
+    series = known(log, "real above sample")
+    far, since = is_far(log), stay_far(log)
+    if series is None or far is None or since is None:
+        return None
+    begin = lasting_looks(log, series.at, side * series.values > side * bound)
+    if begin is None:
+        return None
+    rated = Evidence("real above sample", float(series.values[-1]), bound, PAIRS)
+    return Sign(max(begin, since), None, 0.8, [rated, Evidence("sample distance", far, FAR, DISTANCE)])
 
 
 def apart(log: Log) -> Sign | None:

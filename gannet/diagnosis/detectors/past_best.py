@@ -3,6 +3,7 @@
 import numpy as np
 
 from gannet.diagnosis.columns import METRICS
+from gannet.diagnosis.detectors.looked import DISTANCE, known, lasting_looks
 from gannet.diagnosis.finding import Evidence, Sign
 from gannet.diagnosis.series import Log, Series
 
@@ -11,6 +12,10 @@ SURE = 1.25  # times the best, of the middle of the last three: one bad evaluati
 BROKEN = 2.0  # unless it is as bad as that
 GAIN = 0.9  # times the best so far: a step that evaluations of the same G do not differ by
 LEARNT = 0.5  # times the first value: then a run has brought something
+WORSE = 2.0  # times the best distance of samples by looks, which are of few samples,
+SCATTER = 6.0  # times the middle step between looks
+NEAR = 3.0  # times as far as other reals are: nearer than that, looks cannot tell good from better
+HALVED = 0.5  # of the distance: such a gain since says that no harm was done
 FLAT = 1 / 3  # of the evaluations without a gain: then a run has learnt what it can
 
 
@@ -18,7 +23,7 @@ def past_best(log: Log) -> Sign | None:
     """The last value is far worse than the best, and not alone, or very far. Since the best one."""
     measured = metric(log)
     if measured is None:
-        return None
+        return by_looks(log)
     name, series = measured
     best, last = int(series.values.argmin()), float(series.values[-1])
     lowest = float(series.values[best])
@@ -32,6 +37,35 @@ def past_best(log: Log) -> Sign | None:
         Evidence(f"best {name}", lowest, lowest, f"the best {name}, at {at:g} {log.unit}"),
     ]
     return Sign(at, None, 0.95, told, hurts=True)
+
+
+def by_looks(log: Log) -> Sign | None:
+    """Without a metric: samples are twice as far from the data as they had been, beyond what looks scatter by."""
+    series = known(log, "sample distance", 6)
+    if series is None:
+        return None
+    smooth = np.array([np.median(series.values[max(0, i - 2) : i + 1]) for i in range(len(series))])
+    best = np.minimum.accumulate(smooth)
+    bound = np.maximum(np.maximum(WORSE * best, best + SCATTER * noise(series)), NEAR)
+    if lasting_looks(log, series.at, series.values > bound) is None:
+        return None
+    place = int(smooth.argmin())
+    told = [
+        Evidence("sample distance", float(smooth[-1]), float(bound[-1]), DISTANCE),
+        Evidence(
+            "best sample distance", float(best[-1]), float(best[-1]), f"the best, at {series.at[place]:g} {log.unit}"
+        ),
+    ]
+    return Sign(float(series.at[place]), None, 0.75, told, hurts=True)
+
+
+def did_no_harm(log: Log, sign: Sign) -> bool:
+    """Whether looks at samples say so of what the losses show: they have come far nearer to the data since."""
+    series = known(log, "sample distance")
+    if series is None:
+        return False
+    now, before = float(series.values[-1]), series.values[series.at <= sign.since]
+    return now < NEAR or (len(before) > 0 and now < HALVED * float(before[-1]))
 
 
 def metric(log: Log) -> tuple[str, Series] | None:

@@ -1,0 +1,57 @@
+"""What detectors share that read the looks at a run's samples: these are few, and come at moments of their own."""
+
+import numpy as np
+
+from gannet.diagnosis.series import Log, Series
+
+FEWEST = 3  # looks in a row: one may be chance
+LASTS = 0.08  # of the run
+SETTLED = 0.25  # of the run: until then all samples are far from the data
+FAR = 12.0  # times as far from reals as other reals are: a grey blur has 60 to 300, a run that works comes below
+FALLS = 0.7  # of what it was a third of the time ago: a distance that falls so is under way
+
+DISTANCE = "how far samples are from the data, in times of what reals are from other reals"
+PAIRS = "of pairs, the part in which D rates the real above the sample; chance is a half"
+
+
+def known(log: Log, name: str, least: int = FEWEST) -> Series | None:
+    """The series of a look, where there are so many values."""
+    series = log.series.get(name)
+    return series if series is not None and len(series) >= least else None
+
+
+def lasting_looks(log: Log, at: np.ndarray, holds: np.ndarray) -> float | None:
+    """Since when something has held at every look to the last, where that is long enough; else None."""
+    fails = np.flatnonzero(~holds)
+    first = int(fails[-1]) + 1 if len(fails) else 0
+    held = len(at) - first
+    if held < FEWEST or at[-1] - at[first] < LASTS * log.whole:
+        return None
+    return float(at[first])
+
+
+def far_since(log: Log) -> float | None:
+    """Since when samples have been far from the data, after the run's first part; a distance may still fall."""
+    series = known(log, "sample distance")
+    if series is None:
+        return None
+    return lasting_looks(log, series.at, (series.at >= SETTLED * log.whole) & (series.values > FAR))
+
+
+def stay_far(log: Log) -> float | None:
+    """Since when samples have been far from the data without coming nearer, after the run's first part."""
+    series = known(log, "sample distance")
+    if series is None:
+        return None
+    at, values = series.at, series.values
+    before = np.interp(at * 2 / 3, at, values)
+    return lasting_looks(log, at, (at >= SETTLED * log.whole) & (values > FAR) & (values > FALLS * before))
+
+
+def is_far(log: Log) -> float | None:
+    """How far samples are now, where that is far; None too where it is not known."""
+    series = known(log, "sample distance")
+    if series is None:
+        return None
+    now = float(np.median(series.values[-FEWEST:]))
+    return now if now > FAR else None
