@@ -21,6 +21,7 @@ _HOMES = {
     "project": "gannet.exploring",
     "translate": "gannet.api",
     "upscale": "gannet.api",
+    "studio": "gannet.studio",
     "load": "gannet.sampling",
     "UserError": "gannet.errors",
 }

@@ -28,6 +28,7 @@ COMMANDS = {  # by name: the module in gannet.commands that has it, and what it 
     "diagnose": ("judging", "what is going wrong in a run or a log, since when, and the one change to make"),
     "sweep": ("training", "train with many settings, in a grid or a search, and say which was best"),
     "export": ("using", "a trained generator as one file, ONNX or safetensors, or published on the Hugging Face hub"),
+    "studio": ("studio", "watch, play, compare and rate in the browser, and start runs there"),
     "scaffold": ("looking", "print a plain PyTorch training script to learn from"),
     "fetch": ("looking", "load data sets and networks ahead, for machines without a network"),
     "cache": ("looking", "list or remove the decoded images on disk"),

@@ -58,9 +58,9 @@ def open_log(path: Path) -> Log:
     return to_log(of_json(data) if is_json else of_csv(data, path), path)
 
 
-def of_run(run: Path) -> Log:
-    """A run's own statistics by their own names, its settings, and how long it is to be."""
-    data = (run / "stats.jsonl").read_bytes()
+def of_run(run: Path, lines: bytes | None = None) -> Log:
+    """A run's own statistics by their own names, its settings, and how long it is to be; `lines` are some of them."""
+    data = (run / "stats.jsonl").read_bytes() if lines is None else lines
     found = of_json(data, RARE_IN_RUNS)
     if "kimg" not in found:
         raise UserError(f"{run / 'stats.jsonl'} has no statistics yet: let the run go on")

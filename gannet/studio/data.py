@@ -1,0 +1,103 @@
+"""Images to train on: what `gannet inspect` says of them, below the folders that the studio may look into."""
+
+import os
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from gannet.data import SOURCES
+from gannet.data.sources import is_hidden, is_image
+from gannet.recipes import RECIPES, recipe
+from gannet.studio.security import Refused
+
+DRAWN = ("shapes", "shapes-labelled", "outlines")
+MOST_SHEETS = 32
+MOST_FOLDERS = 200
+DEEP = 3  # folders below one that may be looked into
+ENOUGH = 50  # files of a folder that are asked whether they are images
+
+
+@dataclass
+class Folders:
+    """The folders below which images may be looked at and trained on, and the contact sheets that were made."""
+
+    roots: Sequence[Path]
+    sheets: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        self.real = [os.path.realpath(root) for root in self.roots]
+
+    def holds(self, path: str | Path) -> bool:
+        real = os.path.realpath(os.path.expanduser(path))
+        return any(real == root or real.startswith(root.rstrip(os.sep) + os.sep) for root in self.real)
+
+    def allowed(self, name: str) -> str:
+        """The name of a data set, or a folder or zip as a path. Raises `Refused` for what is not below the folders.
+
+        A path is taken from where the studio was started, or from one of the folders.
+        """
+        if name in SOURCES.rows:
+            return name
+        if "\0" not in name and not name.startswith("-"):
+            for place in (name, *(os.path.join(root, name) for root in self.roots)):
+                if self.holds(place) and os.path.exists(os.path.expanduser(place)):
+                    return os.path.expanduser(place)
+        raise Refused(
+            f"'{name[:200]}' is not in a folder that may be looked into: start gannet studio with --data FOLDER", 403
+        )
+
+    def listed(self) -> dict[str, Any]:
+        """The drawn sets, the folders with images, and the recipes: what can be chosen without typing."""
+        found = []
+        for root in self.roots:
+            found += [path.as_posix() for path in folders_of_images(root, DEEP)]
+        recipes = [recipe(name) for name in RECIPES.rows]
+        return {
+            "roots": [root.as_posix() for root in self.roots],
+            "drawn": list(DRAWN),
+            "folders": found[:MOST_FOLDERS],
+            "recipes": [{"name": each.name, "about": each.about, "source": each.source} for each in recipes],
+        }
+
+    def inspected(self, name: str) -> dict[str, Any]:
+        """What `gannet inspect --json` prints, with the address of the contact sheet. Raises `UserError`."""
+        from gannet.api import inspect
+
+        source = self.allowed(name)
+        with TemporaryDirectory() as folder:
+            sheet = Path(folder) / "sheet.png"
+            found = inspect(source, sheet).to_dict()
+            picture = sheet.read_bytes() if sheet.exists() else None
+        if picture:
+            identity = secrets.token_urlsafe(12)
+            self.sheets[identity] = picture
+            while len(self.sheets) > MOST_SHEETS:
+                self.sheets.popitem(last=False)
+            found["sheet"] = f"/api/data/sheets/{identity}.png"
+        else:
+            found["sheet"] = None
+        return {**found, "path": source}
+
+
+def folders_of_images(root: Path, deep: int) -> list[Path]:
+    """Folders with images in them or in folders of classes, not deeper than `deep`; no hidden ones, links or runs."""
+    found = []
+    if (root / "recipe.toml").exists():
+        return found
+    with suppress(OSError), os.scandir(root) as entries:
+        listed = sorted(entries, key=lambda entry: entry.name)
+        inside = [e for e in listed if e.is_dir(follow_symlinks=False) and not is_hidden(e.name)]
+        if any(is_image(e.name) for e in [e for e in listed if e.is_file()][:ENOUGH]):
+            return [root]
+        if deep:
+            below = [folders_of_images(root / e.name, deep - 1) for e in inside]
+            leaves = [paths for paths in below if paths]
+            if len(leaves) > 1 and all(len(paths) == 1 and paths[0].parent == root for paths in leaves):
+                found.append(root)
+            found += [path for paths in leaves for path in paths]
+    return found

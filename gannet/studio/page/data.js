@@ -1,0 +1,154 @@
+// A look at images before training on them, and the start of a run.
+import { useState } from "preact/hooks";
+import { ask, Card, Choice, Failure, html, Loading, pageOf, Picture, query, useAct, useAsk, whole } from "./parts.js";
+
+const MOST_CLASSES = 12;
+const LISTED = 8;
+const COLOURS = { 1: "grey", 3: "RGB", 4: "RGB with transparency" };
+
+export function Data({ query: given }) {
+  const { data: places, error } = useAsk("api/data");
+  const [path, setPath] = useState(given.get("path") ?? "");
+  const [typed, type] = useState(path);
+  const look = (chosen) => {
+    type(chosen);
+    setPath(chosen);
+  };
+  return html`
+    <h1>New run</h1>
+    <${Failure}>${error}<//>
+    <${Card} title="Images">
+      <form class="row" onSubmit=${(event) => {
+        event.preventDefault();
+        setPath(typed.trim());
+      }}>
+        <input type="text" class="wide" aria-label="Folder, zip or name of a set" placeholder="Folder, zip or name of a set"
+          list="folders" value=${typed} onInput=${(event) => type(event.target.value)} />
+        <datalist id="folders">${places?.folders.map((folder) => html`<option key=${folder} value=${folder} />`)}</datalist>
+        <button class="button" disabled=${!typed.trim()}>Look at them</button>
+      </form>
+      ${places && html`<p class="muted small sets">Sets that need no folder:
+        ${" "}${places.drawn.map((set) => html`
+          <button key=${set} type="button" class="chip" onClick=${() => look(set)}>${set}</button>`)}</p>`}
+    <//>
+    ${path
+      ? html`<${Looked} key=${path} path=${path} recipes=${places?.recipes} />`
+      : html`<div class="empty"><h2>What is in your images?</h2>
+          <p>Gannet looks at every one of them: how many, how large, which classes, what cannot be read, what is there twice.
+            Then it names the recipe that suits them.</p></div>`}`;
+}
+
+function Looked({ path, recipes }) {
+  const { data: found, error } = useAsk(`api/data?${query({ path })}`);
+  if (error) return html`<${Failure}>${error}<//>`;
+  if (!found) return html`<${Loading} what="Looking at every image" />`;
+  const { scan } = found;
+  const copies = [...found.exact_duplicates, ...found.near_duplicates];
+  return html`
+    <div class="looked">
+      <div>
+        <${Card} title="What is in them">
+          <dl class="facts-list">
+            <dt>Images</dt><dd>${whole(scan.num)}</dd>
+            <dt>Size</dt><dd>${size(scan)}</dd>
+            <dt>Colours</dt><dd>${COLOURS[scan.channels] ?? `${scan.channels} channels`}</dd>
+            <dt>Classes</dt><dd>${Object.keys(scan.classes).length || "none"}</dd>
+            <dt>Exact copies</dt><dd>${extra(found.exact_duplicates)}</dd>
+            <dt>Near copies</dt><dd>${extra(found.near_duplicates)}</dd>
+            <dt>Unreadable</dt><dd>${whole(scan.unreadable.length)}</dd>
+          </dl>
+          <${Classes} classes=${scan.classes} />
+          ${found.notes.length > 0 && html`
+            <ul class="notes">${found.notes.map((note) => html`<li key=${note}>${note}</li>`)}</ul>`}
+          <${Names} title="unreadable files" names=${scan.unreadable.map(([file, why]) => `${file}: ${why}`)} />
+          <${Names} title="groups of copies" names=${copies.map((group) => group.join(", "))} />
+        <//>
+      </div>
+      <div>
+        <${Start} path=${path} found=${found} recipes=${recipes ?? []} />
+        <${Card} title="Some of them"><${Picture} src=${found.sheet} alt="Some of the images" class="grid-picture" /><//>
+      </div>
+    </div>`;
+}
+
+function size({ width, height }) {
+  const [low, , high] = [0, 1, 2].map((i) => `${width[i]} × ${height[i]}`);
+  return low === high ? low : `${low} to ${high}`;
+}
+
+const extra = (groups) => whole(groups.reduce((sum, group) => sum + group.length - 1, 0));
+
+function Classes({ classes }) {
+  const all = Object.entries(classes);
+  if (all.length < 2) return null;
+  const most = Math.max(...all.map(([, count]) => count));
+  return html`<table class="bars"><caption>Images of each class</caption><tbody>
+    ${all.slice(0, MOST_CLASSES).map(([name, count]) => html`<tr key=${name}><th scope="row">${name}</th>
+      <td class="bar"><div style=${{ width: `${(100 * count) / most}%` }}></div></td><td>${whole(count)}</td></tr>`)}
+    </tbody></table>
+    ${all.length > MOST_CLASSES && html`<p class="muted small">and ${all.length - MOST_CLASSES} more classes</p>`}`;
+}
+
+const Names = ({ title, names }) => names.length > 0 && html`
+  <details><summary>${names.length} ${title}</summary>
+    <ul class="names">${names.slice(0, LISTED).map((name) => html`<li key=${name}>${name}</li>`)}</ul>
+    ${names.length > LISTED && html`
+      <p class="muted small">and ${names.length - LISTED} more: gannet inspect --json names all</p>`}
+  </details>`;
+
+const BUDGETS = [["minutes", "minutes"], ["kimg", "kimg"]];
+
+/** The lines "optim.D.lr 0.0001" or "optim.D.lr = 0.0001" as settings. */
+function parsed(text) {
+  const lines = text.split("\n").map((line) => line.trim().replace(/^--/, "")).filter(Boolean);
+  return Object.fromEntries(lines.map((line) => {
+    const [, name, value] = line.match(/^(\S+?)(?:\s*=\s*|\s+)(.+)$/) ?? [];
+    if (!name) throw new Error(`"${line}" is no setting: write its name and its value, as in optim.D.lr 0.0001`);
+    return [name, value];
+  }));
+}
+
+function Start({ path, found, recipes }) {
+  const best = found.recommended;
+  const [recipe, setRecipe] = useState("");
+  const [unit, setUnit] = useState("minutes");
+  const [budget, setBudget] = useState("5");
+  const [name, setName] = useState("");
+  const [text, setText] = useState("");
+  const [start, { busy, error }] = useAct(async () => {
+    const settings = parsed(text);
+    const asked = { data: path, recipe: recipe || null, settings, name: name.trim() || null, [unit]: Number(budget) };
+    const begun = await ask("api/runs", asked);
+    location.hash = pageOf("run", begun.name);
+  });
+  const about = recipes.find((one) => one.name === (recipe || best.recipe))?.about;
+  return html`
+    <${Card} title="Train on them" id="start">
+      <form onSubmit=${(event) => {
+        event.preventDefault();
+        start();
+      }}>
+        <div class="field"><label for="recipe">Recipe</label>
+          <select id="recipe" value=${recipe} onChange=${(event) => setRecipe(event.target.value)}>
+            <option value="">${best.recipe}, recommended, at ${best.resolution} px</option>
+            ${recipes.map((one) => html`<option key=${one.name} value=${one.name}>${one.name}</option>`)}
+          </select></div>
+        <p class="muted small">${about}${!recipe && best.why.length > 0 && html`<br />${best.why.join("; ")}`}</p>
+        <div class="field"><label for="budget">Budget</label>
+          <div class="row"><input id="budget" type="number" min="0.01" step="any" required value=${budget}
+              onInput=${(event) => setBudget(event.target.value)} />
+            <${Choice} label="Unit of the budget" options=${BUDGETS} value=${unit} onChoose=${setUnit} /></div></div>
+        <div class="field"><label for="name">Name</label>
+          <input id="name" type="text" placeholder="chosen for you" value=${name}
+            onInput=${(event) => setName(event.target.value)} /></div>
+        <details><summary>Other settings</summary>
+          <label class="muted small" for="settings">One a line, as in <code>optim.D.lr 0.0001</code></label>
+          <textarea id="settings" rows="4" spellcheck="false" value=${text}
+            onInput=${(event) => setText(event.target.value)}></textarea>
+        </details>
+        <${Failure}>${error}<//>
+        <button class="button" disabled=${busy}>${busy ? "Starting …" : "Start training"}</button>
+        <p class="muted small">It goes on when this page or the studio is closed.</p>
+      </form>
+    <//>`;
+}

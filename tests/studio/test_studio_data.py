@@ -1,0 +1,64 @@
+"""What is shown of images to train on, and what may not be looked at."""
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from studios import Ask, error
+
+from gannet import api
+from gannet.studio.data import Folders
+from gannet.studio.security import Refused
+
+Pictures = Callable[..., Path]
+
+
+@pytest.fixture
+def images(pictures: Pictures) -> Path:
+    return pictures(num=6, classes=("cat", "dog"))
+
+
+def test_a_folder_is_inspected_as_the_command_does(images: Path, ask: Ask, tmp_path: Path) -> None:
+    (images / "cat" / "broken.png").write_bytes(b"no image")
+    client = ask(data=[tmp_path])
+    found = client.get("/api/data", params={"path": "pictures"}).json()
+    expected = api.inspect(images, tmp_path / "sheet.png").to_dict()
+    sheet = client.get(found.pop("sheet"))
+    assert sheet.content == (tmp_path / "sheet.png").read_bytes() and Image.open(io.BytesIO(sheet.content)).width >= 256
+    assert found.pop("path") == str(images) and expected.pop("sheet")
+    assert found == json.loads(json.dumps(expected))
+    assert found["scan"]["classes"] == {"cat": 3, "dog": 3} and found["recommended"]["recipe"] == "small"
+    assert len(found["scan"]["unreadable"]) == 1
+    error(client.get("/api/data/sheets/other.png"), 404)
+
+
+def test_what_can_be_chosen_is_listed(images: Path, ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (images / "cat" / "000.png").rename(tmp_path / "deep" / "er" / "0.png")
+    (tmp_path / ".hidden").mkdir()
+    os.symlink("/", tmp_path / "link")
+    found = ask(data=[tmp_path]).get("/api/data").json()
+    assert [Path(path).relative_to(tmp_path).as_posix() for path in found["folders"]] == [
+        "deep/er", "pictures", "pictures/cat", "pictures/dog",
+    ]  # fmt: skip
+    assert "shapes" in found["drawn"] and {"small", "dcgan"} <= {each["name"] for each in found["recipes"]}
+
+
+@pytest.mark.parametrize(
+    "name", ["/", "/etc", "..", "../..", "pictures/../..", "~", "link", "-x", "hf://a/b", "s3://x/y.tar", "no\0pe"]
+)
+def test_nothing_else_is_looked_at(images: Path, tmp_path: Path, ask: Ask, name: str) -> None:
+    os.symlink("/etc", tmp_path / "link")
+    folders = Folders([tmp_path])
+    with pytest.raises(Refused, match="--data"):
+        folders.allowed(name)
+    assert folders.allowed("pictures") == str(images) and folders.allowed("shapes") == "shapes"
+
+
+def test_a_folder_without_images_is_told_in_one_line(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "empty" in error(ask(data=[tmp_path]).get("/api/data?path=empty"), 400)

@@ -1,0 +1,212 @@
+"""What the studio says of run folders, however they were left."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from studios import Ask, Runs, error, stats, written
+
+from gannet.diagnosis import diagnose, open_log
+from gannet.studio.findings import settings_of
+from gannet.studio.server import House
+
+
+def listed(ask: Ask) -> dict[str, Any]:
+    return {row["name"]: row for row in ask().get("/api/runs").json()}
+
+
+def long_ago(run: Path) -> None:
+    for path in run.rglob("*"):
+        os.utime(path, (1, 1))
+
+
+def test_an_empty_folder_and_one_that_is_not_there_have_no_runs(ask: Ask, tmp_path: Path) -> None:
+    assert ask().get("/api/runs").json() == []
+    (tmp_path / "runs" / "nothing").mkdir(parents=True)
+    assert ask().get("/api/runs").json() == []
+
+
+def test_a_run_is_told_in_short(runs: Runs, ask: Ask) -> None:
+    run = runs("one", stats(50), grids=[0, 5], **{"train.length": "8 kimg"})
+    (run / "best").mkdir()
+    (run / "best" / "metric.json").write_text('{"metric": "KID", "value": 0.02, "better": "lower", "seed": 1}')
+    long_ago(run)
+    row = listed(ask)["one"]
+    assert (row["state"], row["kimg"], row["total_kimg"], row["seconds"]) == ("stopped", 5.0, 8.0, 50.0)
+    assert (row["recipe"], row["data"], row["resolution"]) == ("dcgan-shapes", "shapes", 16)
+    assert row["metric"] == {"metric": "KID", "value": 0.02, "better": "lower"}
+    assert row["grid"] == "/files/one/samples/kimg000005.000.png" and ask().get(row["grid"]).status_code == 200
+    assert 40 <= len(row["spark"]) <= 60 and min(row["spark"]) == 2.0
+    assert row["seconds_left"] is None and row["problem"] is None
+
+
+def test_states_follow_from_what_lies_in_the_folder(runs: Runs, ask: Ask) -> None:
+    runs("finished", stats(100))
+    stopped, torn = runs("stopped", stats(40)), runs("torn")
+    runs("starting")
+    long_ago(stopped)
+    long_ago(torn)
+    rows = listed(ask)
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "finished": "finished",
+        "stopped": "stopped",
+        "torn": "stopped",
+        "starting": "starting",
+    }
+    assert rows["torn"]["problem"] == "no line of statistics was written"
+
+
+def test_a_run_whose_folder_is_locked_is_live_and_tells_the_time_left(runs: Runs, ask: Ask) -> None:
+    run, empty = runs("one", stats(60)), runs("empty")
+    with FileLock(run / ".lock"), FileLock(empty / ".lock"):
+        rows = listed(ask)
+    assert (rows["one"]["state"], rows["one"]["live"], rows["empty"]["state"]) == ("running", True, "starting")
+    assert rows["one"]["seconds_left"] == pytest.approx(40.0)  # 4 kimg, a tenth of one each second
+    assert listed(ask)["one"]["state"] == "stopped"  # and a lock that a kill has left holds nothing
+    (run / ".lock").touch()
+    assert listed(ask)["one"]["state"] == "stopped"
+
+
+def collapsing(num: int = 400) -> list[dict[str, Any]]:
+    """D wins for good after a tenth of the run."""
+    late = num // 10
+    return stats(
+        num,
+        loss_D=lambda i: (1.2 if i < late else 0.0005) + 0.01 * (i % 3) * (i < late),
+        loss_G=lambda i: (0.9 if i < late else 12.0) + 0.01 * (i % 5),
+        **{
+            "D(x)": lambda i: 0.55 if i < late else 0.9999,
+            "D(G(z))": lambda i: 0.45 if i < late else 0.0001,
+            "accuracy_real": lambda i: 0.6 if i < late else 1.0,
+            "accuracy_fake": lambda i: 0.6 if i < late else 1.0,
+        },
+    )
+
+
+def test_a_failing_run_gets_its_finding_with_the_change_as_settings(runs: Runs, ask: Ask) -> None:
+    run = runs("bad", collapsing(), **{"train.length": "50 kimg"})
+    client = ask()
+    until = time.monotonic() + 60
+    while (row := client.get("/api/runs").json()[0])["finding"] is None:  # it looks after it has answered
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert row["state"] == "failed" and row["finding"]["finding"] == "d-wins"
+    assert row["finding"]["settings"] == {"penalties.r1.gamma": 1}
+    whole = client.get("/api/runs/bad").json()
+    assert whole["state"] == "failed"
+    for finding in whole["diagnosis"]["findings"]:
+        assert finding.pop("title") and finding.pop("meaning") and finding.pop("settings")
+    assert whole["diagnosis"] == json.loads(json.dumps(diagnose(open_log(run)).to_dict()))  # as the command says
+
+
+@pytest.mark.parametrize(
+    ("change", "settings"),
+    [
+        ("--penalties.r1.gamma 1", {"penalties.r1.gamma": 1}),
+        ("--optim.D.lr 0.0001 --optim.G.lr 2e-4", {"optim.D.lr": 0.0001, "optim.G.lr": 2e-4}),
+        ("--optim.G.betas 0.5 0.999", {"optim.G.betas": [0.5, 0.999]}),
+        ("--game.d-steps 2", {"game.d_steps": 2}),
+        ("--penalties.gradient-penalty.weight 10", {"penalties.gradient-penalty.weight": 10}),
+        ("--D.norm spectral --D.bias", {"D.norm": "spectral", "D.bias": True}),
+        ("--lr 1e-4", {"optim.G.lr": 1e-4, "optim.D.lr": 1e-4}),
+        ("--kimg 12.5", {"kimg": 12.5}),
+        ("stop, and use the weights of step 12", None),
+    ],
+)
+def test_a_change_becomes_settings(change: str, settings: dict[str, Any] | None) -> None:
+    assert settings_of(change) == settings
+
+
+def test_a_run_is_told_in_full(runs: Runs, ask: Ask) -> None:
+    metric = {"type": "metric", "kimg": 2.0, "metric": "KID", "value": 0.1, "low": 0.0, "high": 0.2, "better": "lower"}
+    event = {"type": "event", "kimg": 1.0, "event": "diverged"}
+    lines = [*stats(10), event, *stats(20)[10:], metric]
+    runs("one", lines, grids=[0, 2], facts={"classes": ["circle"]})
+    found = ask().get("/api/runs/one").json()
+    assert (found["metrics"], found["history"], found["classes"]) == ([metric], [event], ["circle"])
+    assert [grid["kimg"] for grid in found["grids"]] == [0, 2] and found["real"] is None
+    assert found["statistics"] == ["loss D", "loss G"] and found["tail"] == len(written(lines))
+    assert found["recipe"]["data.resolution"] == 16 and "[data]" in found["recipe_toml"]
+    assert found["diagnosis"]["verdict"] is None and "30" in found["diagnosis"]["why"]
+    assert not found["has_generator"] and not found["has_discriminator"]
+
+
+def test_statistics_are_thinned_zoomed_and_chosen(runs: Runs, ask: Ask) -> None:
+    runs("one", stats(100))
+    client = ask()
+    every = client.get("/api/runs/one/statistics").json()
+    assert len(every["kimg"]) == 100 and set(every["series"]) == {"loss D", "loss G"} and every["exact"]
+    one = client.get("/api/runs/one/statistics?names=loss%20D,nothing&from=2&to=3&points=4").json()
+    assert len(one["kimg"]) == 4 and list(one["series"]) == ["loss D"] and 2 <= one["kimg"][0] <= one["kimg"][-1] <= 3
+    assert set(one["series"]["loss D"]["max"]) <= {1.01, 1.02}
+    assert "points" in error(client.get("/api/runs/one/statistics?points=0"), 422)
+    assert "from" in error(client.get("/api/runs/one/statistics?from=x"), 422)
+
+
+def test_a_run_of_a_newer_version_is_shown_with_a_warning(runs: Runs, ask: Ask) -> None:
+    run = runs("new", stats(40), facts={"gannet": "99.1"})
+    path = run / "recipe.toml"
+    path.write_text(path.read_text().replace("[data]", "[unheard]\nof = 1\n\n[data]"))
+    row = listed(ask)["new"]
+    assert "99.1" in row["problem"] and row["kimg"] == 4.0
+    assert ask().get("/api/runs/new").json()["recipe"]["unheard.of"] == 1
+
+
+@pytest.mark.parametrize("text", ["", "not toml [", "name = 1\ntrain = 2\n", "run = 3\n"])
+def test_a_recipe_that_cannot_be_understood_hides_nothing_else(runs: Runs, ask: Ask, text: str) -> None:
+    run = runs("odd", stats(40), grids=[1])
+    (run / "recipe.toml").write_text(text)
+    assert listed(ask)["odd"]["kimg"] == 4.0
+    found = ask().get("/api/runs/odd")
+    assert found.status_code == 200 and len(found.json()["grids"]) == 1
+
+
+def test_torn_and_strange_lines_hide_nothing_else(runs: Runs, ask: Ask) -> None:
+    run = runs("torn", stats(40))
+    strange = '{"type": "metric", "kimg": 1}\n{"type": "stats", "kimg": 4.1, "loss D": "x", "loss G": null}\n'
+    with (run / "stats.jsonl").open("a") as file:
+        file.write(strange + '{"type": "stats", "kim')
+    assert listed(ask)["torn"]["kimg"] == 4.1
+    assert ask().get("/api/runs/torn").json()["tail"] == len(written(stats(40))) + len(strange)
+
+
+def test_a_run_that_is_removed_is_said_to_be_gone(runs: Runs, ask: Ask) -> None:
+    run, client = runs("one", stats(40)), ask()
+    assert client.get("/api/runs/one").status_code == 200
+    shutil.rmtree(run)
+    for path in ("", "/statistics", "/sample", "/events"):
+        assert "removed" in error(client.get(f"/api/runs/one{path}"), 404)
+    assert client.get("/api/runs").json() == []
+
+
+def test_a_new_run_of_an_old_name_is_another(runs: Runs, ask: Ask) -> None:
+    run, client = runs("one", stats(40)), ask()
+    assert client.get("/api/runs/one/statistics").json()["kimg"][-1] == 4.0
+    shutil.rmtree(run)
+    runs("one", stats(7, loss_D=lambda i: 3.0))
+    found = client.get("/api/runs/one/statistics").json()
+    assert found["kimg"][-1] == 0.7 and set(found["series"]["loss D"]["min"]) == {3.0}
+
+
+def test_the_studio_shows_one_run_too_and_those_in_a_series(runs: Runs, ask: Ask, tmp_path: Path) -> None:
+    one, _ = runs("one", stats(3)), runs("seeds/seed0", stats(4), grids=[1])
+    assert [row["name"] for row in ask(one).get("/api/runs").json()] == ["one"]
+    rows = listed(ask)
+    assert set(rows) == {"one", "seeds:seed0"}
+    assert ask().get("/api/runs/seeds%3Aseed0").json()["kimg"] == 0.4
+    assert ask().get(rows["seeds:seed0"]["grid"]).status_code == 200
+
+
+def test_what_was_read_is_not_read_again(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(5):
+        runs(f"run{i}", stats(10))
+    house = House.of(tmp_path / "runs", [])
+    first = house.summaries.all()
+    monkeypatch.setattr("tomllib.loads", lambda text: pytest.fail("read again"))
+    monkeypatch.setattr(json, "loads", lambda text: pytest.fail("read again"))
+    assert house.summaries.all() == first
