@@ -5,32 +5,47 @@ c7s1-64, d128, d256, R256 six or nine times, u128, u64, c7s1-3: convolutions of 
 blocks, two doublings. Instance norm (Ulyanov et al. 2016) has neither scale nor shift.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
-from gannet.networks.layers import InstanceNorm, at_least, initialise
+from gannet.networks.layers import at_least, initialise, norm_layers
 from gannet.networks.translator import Added, Translator
+
+Norm = Literal["instance", "batch"]
 
 
 class ResNetBlocks(Translator):
     """a through `blocks` residual blocks at a quarter of its side, in 4 * `width` features, then tanh: [-1, 1].
 
-    A number of 0 is the paper's: 6 blocks up to 128 pixels, 9 above. Each side of a is 8 pixels at least.
+    A number of 0 is the paper's: 6 blocks up to 128 pixels, 9 above. Each side of a is 8 pixels at least. Instance
+    norm takes from each image how bright and how saturated it is: of a shape in one colour on black little more
+    than the sign of its colours goes through. Batch norm leaves that.
     """
 
-    def __init__(self, resolution: int, channels: int, num_classes: int, *, width: int = 64, blocks: int = 0):
+    def __init__(
+        self,
+        resolution: int,
+        channels: int,
+        num_classes: int,
+        *,
+        width: int = 64,
+        blocks: int = 0,
+        norm: Norm = "instance",
+    ):
         at_least(8, **{"data.resolution": resolution})  # of less there is nothing to reflect in the blocks
         at_least(1, **{"G.width": width})
         at_least(0, **{"G.blocks": blocks})
         super().__init__(resolution, num_classes, scale=1, multiple=4)
         self.layers = nn.Sequential(
             Reflection(3),
-            *normed(nn.Conv2d(channels, width, 7)),
-            *normed(nn.Conv2d(width, 2 * width, 3, 2, 1)),
-            *normed(nn.Conv2d(2 * width, 4 * width, 3, 2, 1)),
-            *(block(4 * width) for _ in range(blocks or (6 if resolution <= 128 else 9))),
-            *normed(nn.ConvTranspose2d(4 * width, 2 * width, 3, 2, 1, output_padding=1)),
-            *normed(nn.ConvTranspose2d(2 * width, width, 3, 2, 1, output_padding=1)),
+            *normed(nn.Conv2d(channels, width, 7), norm),
+            *normed(nn.Conv2d(width, 2 * width, 3, 2, 1), norm),
+            *normed(nn.Conv2d(2 * width, 4 * width, 3, 2, 1), norm),
+            *(block(4 * width, norm) for _ in range(blocks or (6 if resolution <= 128 else 9))),
+            *normed(nn.ConvTranspose2d(4 * width, 2 * width, 3, 2, 1, output_padding=1), norm),
+            *normed(nn.ConvTranspose2d(2 * width, width, 3, 2, 1, output_padding=1), norm),
             Reflection(3),
             nn.Conv2d(width, channels, 7),
             nn.Tanh(),
@@ -55,16 +70,16 @@ class Reflection(nn.ReflectionPad2d):
         return x
 
 
-def block(features: int) -> Added:
+def block(features: int, norm: Norm) -> Added:
     """Two 3x3 convolutions added to what they are given, with no ReLU after the sum (the paper's Rk)."""
     return Added(
         Reflection(1),
-        *normed(nn.Conv2d(features, features, 3)),
+        *normed(nn.Conv2d(features, features, 3), norm),
         Reflection(1),
         nn.Conv2d(features, features, 3),
-        InstanceNorm(features),
+        *norm_layers(norm, features),
     )
 
 
-def normed(conv: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
-    return [conv, InstanceNorm(conv.out_channels), nn.ReLU(inplace=True)]
+def normed(conv: nn.Conv2d | nn.ConvTranspose2d, norm: Norm) -> list[nn.Module]:
+    return [conv, *norm_layers(norm, conv.out_channels), nn.ReLU(inplace=True)]
