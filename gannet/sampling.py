@@ -108,7 +108,8 @@ def sample(
     beside it; `given` is a folder of videos, with whose first frames they begin where G goes on from some. Raises
     `UserError` for what the caller can mend.
     """
-    out, is_array = Path(out), format == "npy" or Path(out).suffix.lower() == ".npy"
+    out = Path(out)
+    is_array = (format or out.suffix.lower().removeprefix(".")) == "npy"
     check_place(out, {"--grid": grid, "--sheet": sheet, "an array (.npy)": is_array}, beside_real)
     named = {"--seeds": seeds, "--like": like, "--latents": latents}
     check_num_asked(num, per_class, named, {"--min-realness": min_realness is not None, "--rejection": rejection})
@@ -155,7 +156,7 @@ def check_place(out: Path, one_file: Mapping[str, bool], beside_real: bool) -> N
         raise UserError("--beside-real is for one picture: add --grid")
     if asked and not out.name:
         raise UserError(f"--out is {out}: name the file")
-    if not asked and out.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4"):
+    if not asked and out.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".npy"):
         raise UserError(f"{out} names one file: add --grid or --sheet, or name a folder with --out")
     if not asked and out.is_file():
         raise UserError(f"{out} is a file: name a folder, or add --grid for one picture")

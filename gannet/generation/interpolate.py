@@ -61,17 +61,17 @@ def walk(latents: Latents, steps: int, way: Way | None, loop: bool) -> Iterator[
     """The images on the way through all of the latents, in batches: uint8 `[N, C, R, R]`.
 
     `lerp` goes straight, through w where G shows one and else through z, and is what G with a w has unless it is asked
-    otherwise; `slerp` goes through z in arcs. Where the classes change, c goes from one to the other in a straight
-    line: G gets shares of both, in the place of its one-hot; in w they are within.
+    otherwise; `slerp` goes through z in arcs. On the way z is truncated as elsewhere. Where the classes change, c goes
+    from one to the other in a straight line: G gets shares of both, in the place of its one-hot; in w they are within.
     """
     G, num = latents.G, latents.num or 1
-    z, c = G.within(latents.z(0, num)), latents.c(0, num)
+    z, c = latents.z(0, num), latents.c(0, num)
     if way != "slerp" and G.shows_w:
         w = G.w(G.as_input(z), G.as_input(c)).cpu().numpy()
         make, stations = G.images_of, [path(w, steps, lerp, loop)]
     else:
         make = G.images
-        stations = [path(z, steps, lerp if way == "lerp" else slerp, loop), path(c, steps, lerp, loop)]
+        stations = [G.within(path(z, steps, lerp if way == "lerp" else slerp, loop)), path(c, steps, lerp, loop)]
     for start in range(0, len(stations[0]), BATCH):
         yield G.to_uint8(make(*(G.as_input(each[start : start + BATCH]) for each in stations)))
 

@@ -1,6 +1,7 @@
 """Which z and which class each image has: of a seed, of images that are named, around one of them, or from a file."""
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from gannet.generation.sampler import MOST, Sampler, check_num, hot, in_turn
 from gannet.noise import Stream, normal
 
 STRENGTH = 0.5  # how much of a variation is new
+NAME = re.compile(r"(?P<seed>\d{1,19})(:(?P<number>\d{1,18}))?", re.ASCII)  # what 64 bits hold
 
 Name = tuple[int, int]
 """An image: its seed, and its number within the seed."""
@@ -58,7 +60,12 @@ class Latents(ABC):
     def images(self, start: int, num: int) -> tuple[Any, Any]:
         """Images number `start` to `start + num` as G makes them, in [-1, 1], and their c."""
         c = self.G.as_input(self.c(start, num))
-        return self.G.images(self.G.as_input(self.G.within(self.z(start, num))), c, start), c
+        z = self.G.as_input(self.G.within(self.z(start, num)))
+        return self.G.images(z, c, self.numbers(start, num)), c
+
+    def numbers(self, start: int, num: int) -> int | Sequence[int]:
+        """The first number within the seed, or all of them where they do not follow each other."""
+        return start
 
     def row(self, number: int) -> np.ndarray:
         """What makes an image again, `[1, z_dim + num_classes]`: z, and c beside it."""
@@ -102,6 +109,9 @@ class Named(Latents):
     def labels(self, start: int, num: int) -> np.ndarray:
         return self.classes[start : start + num]
 
+    def numbers(self, start: int, num: int) -> list[int]:
+        return [number for _, number in self.names[start : start + num]]
+
     def name(self, number: int) -> str:
         seed, i = self.names[number]
         return f"seed{seed}_{i:06d}"
@@ -122,6 +132,9 @@ class Around(Latents):
         e = normal(self.seed, Stream.VARIATION, start, num, self.G.z_dim)
         s = np.where(np.arange(start, start + num) > 0, STRENGTH, 0)[:, None]
         return (np.sqrt(1 - s**2) * self.of.z(0, 1) + s * e).astype(np.float32)
+
+    def numbers(self, start: int, num: int) -> list[int]:
+        return [self.like[1]] * num
 
     def name(self, number: int) -> str:
         seed, i = self.like
@@ -196,12 +209,12 @@ def names_of(asked: Names, option: str) -> list[Name]:
     words = asked.split(",") if isinstance(asked, str) else [asked] if isinstance(asked, int) else list(asked)
     found = []
     for word in words:
-        seed, _, number = str(word).strip().partition(":")
-        if not (seed.isdecimal() and (number or "0").isdecimal()) or str(word).endswith(":"):
+        name = NAME.fullmatch(str(word).strip())
+        if not name:
             raise UserError(
                 f"{option} names no image with '{word}': give seeds, such as 3,17, or seed:number, such as 3:5"
             )
-        found.append((int(seed), int(number or 0)))
+        found.append((int(name["seed"]), int(name["number"] or 0)))
     return found
 
 

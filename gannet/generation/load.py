@@ -100,10 +100,10 @@ class Generator(Sampler):
         return G
 
     @torch.inference_mode()
-    def images(self, z: Tensor, c: Tensor, start: int = 0) -> Tensor:
+    def images(self, z: Tensor, c: Tensor, start: int | Sequence[int] = 0) -> Tensor:
         """G(z, c), on CUDA too in whole float32; clips are `[N, frames * C, R, R]`.
 
-        Clip i goes on from the first frames number (start + i) modulo M of `given`, where G is given some.
+        Clip number i goes on from the first frames number i modulo M of `given`, where G is given some.
         Raises `UserError` where there are none.
         """
         if self.truncation is not None and self.has_w:
@@ -144,13 +144,14 @@ class Generator(Sampler):
         """
         return find_directions(self, num, method, label).vectors
 
-    def start_of(self, start: int, num: int) -> tuple[Tensor, ...]:
-        """The first frames of clips number `start` to `start + num`, of a G that is given some; else nothing."""
+    def start_of(self, start: int | Sequence[int], num: int) -> tuple[Tensor, ...]:
+        """The first frames of the clips that `start` tells of, of a G that is given some; else nothing."""
         if not getattr(self.network, "given_channels", 0):
             return ()
         if self.given is None:
             raise UserError("this generator goes on from first frames: name a folder of videos with --given")
-        return (self.given[torch.arange(start, start + num) % len(self.given)].to(self.device),)
+        numbers = torch.tensor(start if isinstance(start, Sequence) else range(start, start + num))
+        return (self.given[numbers % len(self.given)].to(self.device),)
 
     def joined(self, parts: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(parts)) if parts else torch.empty(0)

@@ -52,7 +52,7 @@ class OnnxGenerator(Sampler):
     def no_w(self) -> UserError:
         return UserError(f"{self.folder} goes from z to images and shows no w: name a run of stylegan2 instead")
 
-    def images(self, z: np.ndarray, c: np.ndarray, start: int = 0) -> np.ndarray:
+    def images(self, z: np.ndarray, c: np.ndarray, start: int | Sequence[int] = 0) -> np.ndarray:
         """G(z, c): `[N, C, R, R]`, of clips `[N, frames * C, R, R]`. Raises `UserError` where it fails."""
         made = run(self.session, {"z": z, "c": c} if self.classes else {"z": z}, self.folder)
         size = self.frames * self.channels, self.resolution, self.resolution

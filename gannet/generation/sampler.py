@@ -55,8 +55,11 @@ class Sampler(ABC):
         """float32 of NumPy as what G takes."""
 
     @abstractmethod
-    def images(self, z: Any, c: Any, start: int = 0) -> Any:
-        """G(z, c), float32 in [-1, 1]: `[N, C, R, R]`, of clips `[N, frames * C, R, R]`, the first number `start`."""
+    def images(self, z: Any, c: Any, start: int | Sequence[int] = 0) -> Any:
+        """G(z, c), float32 in [-1, 1]: `[N, C, R, R]`, of clips `[N, frames * C, R, R]`.
+
+        `start` is the number of the first, which the others follow, or the number of each.
+        """
 
     @abstractmethod
     def w(self, z: Any, c: Any) -> Any:

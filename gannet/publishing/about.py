@@ -10,6 +10,7 @@ from gannet.config import Recipe, changed, read_recipe, to_toml
 from gannet.data import SOURCES
 from gannet.evaluating.report import in_figures, told
 from gannet.evaluation.protocol import Score
+from gannet.generation.load import BACK
 from gannet.hub import is_address
 from gannet.networks.folder import read_network
 from gannet.sessions import holds_run
@@ -69,7 +70,7 @@ def about(source: Path) -> About:
     """What there is to say of the generator in a folder or a file. Raises `UserError` where it cannot be read."""
     config, weights = read_network(source)
     found = About(config, sum(value.numel() for value in weights.values()))
-    places = [source.parent, source.parent.parent] if source.is_dir() and source.name == "generator" else []
+    places = [source.parent, source.parent.parent] if source.is_dir() and source.name in ("generator", BACK) else []
     is_best = source.parent.name == BEST
     home = next((place for place in places[: 1 + is_best] if holds_run(place)), None)
     if home is None:

@@ -34,6 +34,8 @@ class Written:
 
 def check_out(folder: Path) -> None:
     """Raises `UserError` where a dry run would remove what it has not written itself."""
+    if not folder.name:
+        raise UserError(f"--out is {folder}: name another folder")
     if not folder.exists():
         return
     if not folder.is_dir():

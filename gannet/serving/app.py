@@ -4,7 +4,7 @@ import asyncio
 import base64
 import math
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from gannet.serving.page import page
 from gannet.serving.worker import BusyError, Worker
 
 MOST_PIXELS = 2**24  # of one answer: 64 images of 512 pixels
+MOST_HELD = 4 * MOST_PIXELS  # of all answers that are asked for and not yet packed: they are in memory
 PATIENCE = 2.0  # seconds that the forward which is going on has at the end
 RETRY_AFTER = {"Retry-After": "1"}
 
@@ -46,7 +47,9 @@ class Service:
 
     def __init__(self, G: Sampler, worker: Worker, name: str) -> None:
         self.G, self.worker, self.name = G, worker, name
-        self.most = max(1, min(worker.queue, MOST_PIXELS // (G.frames * G.resolution**2)))
+        self.pixels = G.frames * G.resolution**2  # of one image or clip
+        self.held = 0  # pixels
+        self.most = max(1, min(worker.queue, MOST_PIXELS // self.pixels))
 
     def app(self) -> FastAPI:
         """The application, without pages that load anything from elsewhere."""
@@ -73,24 +76,37 @@ class Service:
     async def sample(self, asked: Annotated[Asked, Query()]) -> Response:
         """Images number 0 to num of a seed."""
         try:
-            images, labels = await self.made(asked)
+            labels = self.labels(asked)
+            with self.room(asked.num):
+                images = await asyncio.wrap_future(self.worker.ask(asked.seed, labels, asked.truncation))
+                if asked.format == "json":
+                    return JSONResponse(await run_in_threadpool(self.listed, asked, images, labels))
+                return Response(await run_in_threadpool(self.picture, images), media_type="image/png")
         except UserError as error:
             return said(422, str(error).replace("--", ""))  # options of commands are parameters here
         except BusyError as error:
             return said(503, str(error), RETRY_AFTER)
-        if asked.format == "json":
-            return JSONResponse(await run_in_threadpool(self.listed, asked, images, labels))
-        return Response(await run_in_threadpool(self.picture, images), media_type="image/png")
 
-    async def made(self, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
-        """The images, uint8, and their class numbers. Raises `UserError` and `BusyError`."""
+    def labels(self, asked: Asked) -> np.ndarray:
+        """The class numbers of the images. Raises `UserError` where what is asked for cannot be."""
         if asked.num > self.most:
             raise UserError(f"num is {shortened(asked.num)}, and must be at most {self.most}")
         label = None if asked.label is None else self.G.label_number(asked.label)
-        labels = self.G.label_numbers(asked.num, label)
         if asked.truncation is not None:
             self.G.bounded(asked.truncation)
-        return await asyncio.wrap_future(self.worker.ask(asked.seed, labels, asked.truncation)), labels
+        return self.G.label_numbers(asked.num, label)
+
+    @contextmanager
+    def room(self, num: int) -> Iterator[None]:
+        """Memory for so many images, until they are packed. Raises `BusyError` where there is none left."""
+        pixels = num * self.pixels
+        if self.held and self.held + pixels > MOST_HELD:
+            raise BusyError("the service is making and packing as many pixels as it may: try again")
+        self.held += pixels
+        try:
+            yield
+        finally:
+            self.held -= pixels
 
     def picture(self, images: np.ndarray) -> bytes:
         """One image, or a grid of several, as PNG; the frames of clips in rows."""

@@ -1,9 +1,8 @@
 """Images of a run's generator for the page: by seed and number, label, truncation and direction."""
 
 import base64
-import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,8 @@ from gannet.data.dataset import Dataset, opened, prepare
 from gannet.errors import UserError
 from gannet.generation.export import export
 from gannet.generation.filter import AtLeast
-from gannet.generation.latents import OfSeed
+from gannet.generation.interpolate import walk
+from gannet.generation.latents import Named, OfSeed
 from gannet.generation.load import Generator, load
 from gannet.generation.sample import samples
 from gannet.images import grid, over_checkerboard, png, to_pil
@@ -44,7 +44,7 @@ class Moved(Generator):
     shift: Tensor = field(default_factory=lambda: torch.zeros(1))
 
     @torch.inference_mode()
-    def images(self, z: Tensor, c: Tensor, start: int = 0) -> Tensor:
+    def images(self, z: Tensor, c: Tensor, start: int | Sequence[int] = 0) -> Tensor:
         if self.has_w:
             return self.images_of(self.w(z, c) + self.shift)
         return super().images(z + self.shift, c, start)
@@ -126,13 +126,12 @@ class Player:
         truncation: float | None,
         directions: str = "",
     ) -> dict[str, Any]:
-        """Images on the way from one z_seed to another, on a great circle (White 2016, section 2.1); label of a."""
+        """Images on the way from one z_seed to another, in an arc through z (`walk`); label of a."""
         check(2 <= steps <= MOST_STEPS, f"steps is {steps}, and must be from 2 to {MOST_STEPS}")
         G = self.moved(run, self.generator(run, truncation), directions)
-        (seed_a, number_a), (seed_b, number_b) = numbers_of(a), numbers_of(b)
-        z = slerp(G.z(seed_a, number_a, 1)[0], G.z(seed_b, number_b, 1)[0], steps)
-        c = G.one_hot(G.label_numbers(1, label, number_a).repeat(steps))
-        images = G.to_uint8(G.images(z, c))
+        ends = [numbers_of(a), numbers_of(b)]
+        of_a = int(G.label_numbers(1, label, ends[0][1])[0])
+        images = np.concatenate(list(walk(Named(G, ends, [of_a, of_a]), steps - 1, "slerp", loop=False)))
         return {"images": [address(image) for image in images], "strip": data_url(png(grid(images, steps)))}
 
     def directions(self, run: Path) -> dict[str, Any]:
@@ -254,16 +253,6 @@ def steps_of(directions: str) -> dict[int, float]:
     fits = all(0 <= i < MOST_DIRECTIONS and abs(step) <= 100 for i, step in found.items())
     check(fits, f"directions are numbered from 0 to {MOST_DIRECTIONS - 1}, and steps are from -100 to 100")
     return {i: step for i, step in found.items() if step}
-
-
-def slerp(a: Tensor, b: Tensor, steps: int) -> Tensor:
-    """From z `[d]` to another, `[steps, d]`, both ends among them, on a great circle (White 2016, section 2.1)."""
-    share = torch.linspace(0, 1, steps)[:, None]
-    cosine = torch.dot(a, b) / (a.norm() * b.norm()).clamp(min=1e-12)
-    angle = math.acos(max(-1.0, min(1.0, float(cosine))))
-    if math.sin(angle) < 1e-4:
-        return (1 - share) * a + share * b
-    return (torch.sin((1 - share) * angle) * a + torch.sin(share * angle) * b) / math.sin(angle)
 
 
 def pooled(images: np.ndarray) -> np.ndarray:

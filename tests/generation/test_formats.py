@@ -52,6 +52,12 @@ def test_an_array_holds_the_pixels_of_the_pictures(run: Any, tmp_path: Path, cha
         assert np.array_equal(found, np.stack([pixels(path).reshape(16, 16, channels) for path in files]))
 
 
+def test_pictures_do_not_go_into_an_array(run: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"x\.npy names one file: add --grid or --sheet, or name a folder"):
+        gannet.sample(run(), num=2, format="png", out=tmp_path / "x.npy")
+    assert not list(tmp_path.glob("x*"))
+
+
 def test_an_array_of_clips_holds_their_frames(tmp_path: Path) -> None:
     folder = save_run(tmp_path / "run")
     (file,) = gannet.sample(folder, num=2, out=tmp_path / "x.npy").files

@@ -44,7 +44,7 @@ def test_images_have_names(asked: Any, found: list[tuple[int, int]]) -> None:
     assert names_of(asked, "--seeds") == found
 
 
-@pytest.mark.parametrize("asked", ["", "3,", "-1", "1.5", "3:", ":3", "1:2:3", "0-3", ["a"]])
+@pytest.mark.parametrize("asked", ["", "3,", "-1", "1.5", "3:", ":3", "1:2:3", "0-3", ["a"], "3:" + "9" * 20, "9" * 20])
 def test_what_names_no_image_is_one_line(asked: Any) -> None:
     with pytest.raises(UserError, match=r"--seeds names no image with '.*': give seeds, such as 3,17") as caught:
         names_of(asked, "--seeds")

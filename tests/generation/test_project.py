@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from clips import save_run
 from PIL import Image
 from runs import untrained
 
@@ -183,6 +184,9 @@ def test_clips_and_translators_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (16, 16)).save(tmp_path / "x.png")
     with pytest.raises(UserError, match="makes images of images"):
         gannet.project(untrained(tmp_path / "unet", "unet"), tmp_path / "x.png", out=tmp_path / "out")
+    with pytest.raises(UserError, match="makes clips, and an image has no clip"):
+        gannet.project(save_run(tmp_path / "clips"), tmp_path / "x.png", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_default_of_the_command_is_that_of_the_function() -> None:

@@ -203,6 +203,16 @@ def test_clips_go_on_from_the_first_frames_of_videos(tmp_path: Path) -> None:
     assert not np.array_equal(frames_of(drawn.files[0])[0][2], frames_of(drawn.files[4])[0][2]), "z counts as well"
 
 
+def test_a_clip_that_is_named_goes_on_from_the_frames_of_its_number(tmp_path: Path) -> None:
+    run, videos = save_run(tmp_path / "run", given=2), save_videos(tmp_path / "videos", num=3)
+    whole = [frames_of(file)[0] for file in api.sample(run, num=6, out=tmp_path / "whole", given=videos).files[::2]]
+    named = api.sample(run, seeds="0:5,0:1", out=tmp_path / "named", given=videos).files[::2]
+    around = [frames_of(file)[0] for file in api.sample(run, like="0:5", num=2, out=tmp_path, given=videos).files[::2]]
+    for found, i in ((frames_of(named[0])[0], 5), (frames_of(named[1])[0], 1), (around[0], 5)):
+        assert abs(found.astype(int) - whole[i]).max() <= 1
+    assert np.array_equal(around[1][:2], whole[5][:2]) and not np.array_equal(around[1][2], whole[5][2])
+
+
 def test_only_the_videos_are_decoded_with_which_clips_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, videos = save_run(tmp_path / "run", given=2), save_videos(tmp_path / "videos", num=5)
     whole = api.sample(run, num=9, out=tmp_path / "whole", given=videos).files

@@ -18,7 +18,7 @@ import gannet
 from gannet.cli import main
 from gannet.errors import UserError
 from gannet.generation.export import export
-from gannet.generation.interpolate import lerp, path, slerp
+from gannet.generation.interpolate import lerp, path, slerp, walk
 from gannet.generation.latents import Named
 from gannet.generation.load import load
 from gannet.generation.mix import bands, mixed
@@ -86,6 +86,18 @@ def test_a_walk_goes_through_the_images_that_are_named(run: Any, tmp_path: Path,
     z = between(G.noise(3, 0, 1)[0], G.noise(5, 1, 1)[0], np.array([0.4]))
     c = torch.tensor([[0.6, 0.4, 0.0]])  # number 0 is an ant, number 1 a bee
     assert abs(found[2] - drawn(G, G.images(torch.from_numpy(z), c))[0]).max() <= 1
+
+
+@pytest.mark.parametrize("way", ["slerp", "lerp"])
+def test_a_walk_of_truncated_images_leaves_the_bounds_nowhere(
+    run: Any, monkeypatch: pytest.MonkeyPatch, way: Any
+) -> None:
+    G, seen = load(run()).truncated(0.3), []
+    monkeypatch.setattr(type(G), "images", lambda G, z, c: seen.append(z) or torch.zeros(len(z), 3, 16, 16))
+    list(walk(Named(G, [(seed, 0) for seed in range(20)]), 4, way, loop=False))
+    z = torch.cat(seen)
+    assert z.abs().max() <= 0.3
+    assert torch.equal(z[::4], torch.cat([G.z(seed, 0, 1) for seed in range(20)]))
 
 
 def test_the_class_of_one_image_changes_alone(run: Any, tmp_path: Path) -> None:

@@ -226,8 +226,10 @@ def test_without_onnx_the_reason_is_said(run: Path, tmp_path: Path, monkeypatch:
 def test_private_runs_need_a_word(run: Path, tmp_path: Path) -> None:
     recipe = run / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("private = false", "private = true"))
-    with pytest.raises(UserError, match=r"is private, and .*: add --allow-private if you may"):
-        publish(run, "me/ants", dry_run=True, out=tmp_path / "hub")
+    shutil.copytree(run / "generator", run / "generator_F")  # as runs of cyclegan have it
+    for place in (run, run / "generator", run / "generator_F"):
+        with pytest.raises(UserError, match=r"is private, and .*: add --allow-private if you may"):
+            publish(place, "me/ants", dry_run=True, out=tmp_path / "hub")
     assert not (tmp_path / "hub").exists()
     assert "private = true" in card(run, tmp_path / "hub", allow_private=True)
 
@@ -242,6 +244,7 @@ def test_private_runs_need_a_word(run: Path, tmp_path: Path) -> None:
         ("--to hub --repo me/a--b --dry-run", "must be OWNER/NAME"),
         ("--to hub --repo me/ants --out made", "--out is the folder that a dry run leaves: add --dry-run"),
         ("--to hub --repo me/ants --dry-run --out kept", "kept holds mine.txt, which no dry run wrote"),
+        ("--to hub --repo me/ants --dry-run --out .", "--out is .: name another folder"),
         ("--to hub --repo me/ants --dry-run --out kept/mine.txt", "is a file: name a folder with --out"),
         ("--to onnx --repo me/ants", "--repo is for --to hub: leave it out"),
         ("--to onnx --dry-run", "--dry-run is for --to hub: leave it out"),

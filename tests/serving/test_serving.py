@@ -1,5 +1,6 @@
 """The service: what it answers, what it refuses, and how it ends."""
 
+import asyncio
 import base64
 import dataclasses
 import io
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -34,7 +36,7 @@ from gannet.images import grid, png, to_pil
 from gannet.networks import GENERATORS
 from gannet.networks.folder import save_network
 from gannet.parts import facts_for
-from gannet.serving import server
+from gannet.serving import app, server
 from gannet.serving.app import Service
 from gannet.serving.server import listening, serve
 from gannet.serving.worker import BusyError, Job, Worker, shares_of
@@ -261,6 +263,32 @@ def test_a_full_queue_answers_503(client: TestClient, monkeypatch: pytest.Monkey
     answer = client.get("/sample")
     assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
     assert answer.json() == {"error": "64 images are waiting already, and at most 64 may: try again"}
+
+
+def test_what_is_not_packed_yet_takes_room(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "MOST_HELD", 5 * 16**2)
+    service, packing, go_on = Service(worker.G, worker, ""), threading.Event(), threading.Event()
+    picture = service.picture
+
+    def slow(images: np.ndarray) -> bytes:
+        packing.set()
+        go_on.wait(10)
+        return picture(images)
+
+    async def ask() -> list[int]:
+        first = asyncio.create_task(service.sample(app.Asked(num=4)))
+        await asyncio.to_thread(packing.wait, 10)
+        refused = await asyncio.wait_for(service.sample(app.Asked(num=2)), 5)
+        fits = asyncio.create_task(service.sample(app.Asked(num=1)))
+        await asyncio.sleep(0)
+        go_on.set()
+        return [(await answer).status_code for answer in (first, fits)] + [refused.status_code]
+
+    monkeypatch.setattr(service, "picture", slow)
+    worker.start()
+    assert asyncio.run(ask()) == [200, 200, 503]
+    assert asyncio.run(service.sample(app.Asked(num=6))).status_code == 200, "one is always let in"
+    assert service.held == 0
 
 
 def test_a_failure_is_json(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from gannet.networks import GENERATORS
 from gannet.networks.folder import save_network
 from gannet.noise import normal
 from gannet.studio import play
-from gannet.studio.play import NUMBERS, Player, pooled, slerp
+from gannet.studio.play import NUMBERS, Player, pooled
 from gannet.studio.security import Limit, Refused
 from gannet.studio.server import House
 
@@ -118,13 +118,6 @@ def test_a_walk_begins_and_ends_at_its_samples(client: TestClient) -> None:
     for end, image in ((ends[0], found["images"][0]), (ends[-1], found["images"][2])):
         assert np.abs(end.astype(int) - pixels(image)).max() <= 1
     assert pixels(walk["strip"]).shape[2] > 5 * 16
-
-
-def test_the_way_between_two_latents_keeps_their_length() -> None:
-    a, b = torch.tensor([2.0, 0, 0]), torch.tensor([0, 2.0, 0])
-    way = slerp(a, b, 3)
-    np.testing.assert_allclose(way.numpy(), [[2, 0, 0], [2**0.5, 2**0.5, 0], [0, 2, 0]], atol=1e-6)
-    np.testing.assert_allclose(slerp(a, a, 4).numpy(), np.tile(a.numpy(), (4, 1)))
 
 
 def test_nearest_images_are_of_the_training_data_and_in_order(
