@@ -2,7 +2,7 @@
 
     python benchmarks/studio.py [--seconds 120] [--lines 1000000]
 
-Prints a table; the targets are those of docs/studio.md. The server is a process of its own, and the run that is
+Prints a table, each row with its target. The server is a process of its own, and the run that is
 watched trains in another one, with and without pages in turn.
 """
 

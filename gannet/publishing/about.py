@@ -1,6 +1,7 @@
 """What a generator's config.json and the run around it say for the card: no paths, and no names of files."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from gannet.config import Recipe, changed, read_recipe, to_toml
 from gannet.data import SOURCES
 from gannet.evaluating.report import in_figures, told
+from gannet.evaluation.deception import RATINGS, deception, read_choices
 from gannet.evaluation.protocol import Score
 from gannet.generation.load import BACK
 from gannet.hub import is_address
@@ -47,6 +49,8 @@ class About:
     measured: tuple[Measured, ...] = ()
     copying: str | None = None
     """What gannet evaluate found on whether it copies."""
+    judged: Mapping[str, Any] | None = None
+    """How often people took its pictures for real."""
 
     @property
     def is_private(self) -> bool:
@@ -83,9 +87,8 @@ def about(source: Path) -> About:
         before = ", before these weights were saved" if is_older else ""
         measured.insert(0, Measured(scores_of(said["scores"]), f"by gannet evaluate{before}"))
         copying = sentence_of(said.get("copying"), before)
-    return replace(
-        found, recipe=recipe, facts=facts, measured=tuple(each for each in measured if each.scores), copying=copying
-    )
+    found = replace(found, recipe=recipe, facts=facts, copying=copying, judged=judged(home, config.get("kimg", 0.0)))
+    return replace(found, measured=tuple(each for each in measured if each.scores))
 
 
 def of_training(run: Path, kimg: float) -> Measured:
@@ -96,6 +99,15 @@ def of_training(run: Path, kimg: float) -> Measured:
             lines[line.get("metric")] = line
     newest = max((line.get("kimg", 0.0) for line in lines.values()), default=0.0)
     return Measured(scores_of(lines.values()), f"while training, at {newest:g} kimg")
+
+
+def judged(run: Path, kimg: float) -> dict[str, Any] | None:
+    """What raters in the studio chose between images of these weights and real ones; None where nobody did."""
+    try:
+        choices = read_choices(run / RATINGS)
+    except OSError:
+        return None
+    return deception(own) if (own := [line for line in choices if math.isclose(line["kimg"], kimg)]) else None
 
 
 def scores_of(lines: Any) -> tuple[Score, ...]:

@@ -170,7 +170,13 @@ class Card:
             yield f"<details><summary>Every setting</summary>\n\n{settings}\n\n</details>"
 
     def quality(self) -> Iterator[str]:
-        """The metrics, each with what it depends on."""
+        """What people said, and the metrics, each with what it depends on."""
+        if said := self.about.judged:
+            yield (
+                f"Of {said['num']:,} pairs of one of its images and a real one, people took its own for the real one "
+                f"in {said['rate']:.0%}; half is what guessing gives. The 95% interval, which takes choices to be "
+                f"independent, is {said['low']:.0%} to {said['high']:.0%} (Clopper and Pearson 1934)."
+            )
         if not self.about.measured:
             yield "It was not measured: `gannet evaluate` does so."
             return

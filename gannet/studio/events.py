@@ -37,8 +37,11 @@ class Event:
 
     @cached_property
     def encoded(self) -> bytes:
-        """As it is sent, made once for all pages."""
-        return f"id: {self.tail}\nevent: {self.kind}\ndata: {json.dumps(self.data)}\n\n".encode()
+        """As it is sent, made once for all pages; null for what is not finite, which no browser reads."""
+        text = json.dumps(self.data)
+        if "NaN" in text or "Infinity" in text:
+            text = json.dumps(json.loads(text, parse_constant=lambda _: None))
+        return f"id: {self.tail}\nevent: {self.kind}\ndata: {text}\n\n".encode()
 
 
 @dataclass
@@ -47,6 +50,8 @@ class Watch:
 
     name: str
     run: Path
+    tail: Tail
+    """Its own: `Runs` keeps only those that were asked for last, and one that is made anew begins anew."""
     runs: Runs
     summaries: Summaries
     findings: Findings
@@ -76,7 +81,7 @@ class Watch:
 
     def look(self, with_state: bool) -> list[Event]:
         """What is new."""
-        tail = self.runs.tail(self.run)
+        tail = self.tail
         if not os.path.isdir(self.run):
             return [Event("state", {"state": "gone", "problem": "the folder of this run was removed"}, tail.end)]
         was_exact = tail.exact
@@ -138,10 +143,10 @@ class Watches:
 
     async def stream(self, name: str, run: Path, seen: int | None) -> AsyncGenerator[bytes, None]:
         """The events of a run without end; first those that a page which has `seen` so many bytes has missed."""
-        tail = self.runs.tail(run)
         watch = self.by_name.get(name)
+        tail = self.runs.tail(run) if watch is None else watch.tail
         if watch is None:
-            watch = Watch(name, run, self.runs, self.summaries, self.findings, seen=tail.end, era=tail.era)
+            watch = Watch(name, run, tail, self.runs, self.summaries, self.findings, seen=tail.end, era=tail.era)
             self.by_name[name] = watch
         page: asyncio.Queue[Event] = asyncio.Queue(WAITING)
         until = watch.seen

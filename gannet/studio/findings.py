@@ -23,6 +23,8 @@ SECONDS_BETWEEN = 5.0
 SECONDS_AT_ONCE = 2.0
 BUDGETS = ("kimg", "epochs", "minutes")
 
+UNREADABLE = (OSError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+"""What comes of lines that no run of ours has written."""
 NOTHING: Mapping[str, Any] = {"verdict": None, "findings": []}
 
 
@@ -64,7 +66,7 @@ class Findings:
             found = diagnose(of_run(run, data)).to_dict()
         except UserError as error:
             return {"verdict": None, "findings": [], "why": str(error)}
-        except (OSError, ValueError, TypeError, KeyError, IndexError) as error:  # what no run of ours has written
+        except UNREADABLE as error:
             return {"verdict": None, "findings": [], "why": f"the statistics cannot be understood: {error}"}
         for finding in found["findings"]:
             finding["title"], finding["meaning"] = WORDS[finding["finding"]]

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from gannet.errors import UserError
@@ -56,6 +57,8 @@ class Jobs:
     runs: Runs
     data: Folders
     known: dict[str, Job] = field(default_factory=dict)
+    lock: Any = field(default_factory=RLock)
+    """Of two clicks at once the second finds what the first has started."""
 
     def train(self, asked: Mapping[str, Any]) -> str:
         """Starts `gannet train` and returns the name of its run. Raises `UserError` for what cannot be asked.
@@ -66,21 +69,21 @@ class Jobs:
         recipe = text(asked, "recipe") if asked.get("recipe") else None
         if recipe is not None and not RECIPE_NAME.fullmatch(recipe):
             raise UserError(f"there is no recipe '{recipe[:100]}': name one of gannet recipes")
-        name = self.new_name(asked, f"{Path(source).stem}-{recipe or 'picked'}")
-        return self.start(name, ["train", source, *(["--recipe", recipe] if recipe else [])], asked)
+        usual = f"{Path(source).stem}-{recipe or 'picked'}"
+        return self.start(usual, ["train", source, *(["--recipe", recipe] if recipe else [])], asked)
 
     def again(self, run: Path, asked: Mapping[str, Any]) -> str:
         """Starts a new run of the recipe and data of `run`, with other settings."""
         path = self.runs.file(run, RECIPE)
-        name = self.new_name(asked, f"{run.name}-again")
-        return self.start(name, ["train", "--recipe", str(path)], asked)
+        return self.start(f"{run.name}-again", ["train", "--recipe", str(path)], asked)
 
     def resume(self, name: str) -> None:
         """Goes on with a run. Raises `Refused` where it is being trained."""
         run = self.runs.find(name)
-        if self.is_busy(name, run):
-            raise Refused(f"{name} is being trained already", 409)
-        self.spawn(name, ["resume", str(run)])
+        with self.lock:
+            if self.is_busy(name, run):
+                raise Refused(f"{name} is being trained already", 409)
+            self.spawn(name, ["resume", str(run)])
 
     def stop(self, name: str) -> None:
         """Asks the process that trains a run to stop and save. Raises `Refused` where there is none, or is not ours."""
@@ -118,9 +121,11 @@ class Jobs:
     def is_taken(self, name: str) -> bool:
         return os.path.lexists(self.runs.root / name) or (name in self.known and self.known[name].goes_on)
 
-    def start(self, name: str, command: Sequence[str], asked: Mapping[str, Any]) -> str:
-        run = os.path.join(self.runs.root, name)
-        self.spawn(name, [*command, "--run", run, *options(asked, self.data)])
+    def start(self, usual: str, command: Sequence[str], asked: Mapping[str, Any]) -> str:
+        with self.lock:
+            name = self.new_name(asked, usual)
+            run = os.path.join(self.runs.root, name)
+            self.spawn(name, [*command, "--run", run, *options(asked, self.data)])
         return name
 
     def spawn(self, name: str, command: Sequence[str]) -> None:
@@ -129,9 +134,12 @@ class Jobs:
         root = self.runs.root.absolute()
         runs = root.parent if (root / RECIPE).is_file() else root  # nothing of this machine goes into a run
         log = runs / LOGS / f"{name.replace(BETWEEN, '_')}.log"
+        if log.parent.is_symlink():
+            raise Refused(f"{LOGS} is a link, and is not followed: remove it", 403)
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("wb") as file:
+            log.unlink(missing_ok=True)  # a link, perhaps, in a folder that was copied from elsewhere
+            with log.open("xb") as file:
                 own = {"start_new_session": True} if os.name == "posix" else {}
                 process = subprocess.Popen(
                     [sys.executable, "-m", "gannet", *command],
@@ -167,26 +175,33 @@ def options(asked: Mapping[str, Any], data: Folders) -> list[str]:
             place, _, last = name.rpartition(".")
             words.append(f"--{place}.{last}" if value else f"--{place}.no-{last}")
         elif name in PATHS and value:
-            words += [f"--{name}", data.allowed(text(settings, name))]
+            words.append(f"--{name}={data.allowed(text(settings, name))}")
+        elif isinstance(value, list):
+            words += [f"--{name}", *(number_of(name, each) for each in value)]
         else:
-            words += [f"--{name}", *(spelled(name, each) for each in (value if isinstance(value, list) else [value]))]
+            is_text = isinstance(value, str) and "\0" not in value
+            words.append(f"--{name}={value if is_text else number_of(name, value)}")
     return words
 
 
-def spelled(name: str, value: Any) -> str:
-    """A value as it is typed. Raises `UserError` where it is none that a setting has."""
+def number_of(name: str, value: Any) -> str:
+    """A number as it is typed. Raises `UserError` for anything else: as a word of its own a text would be DATA."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return repr(value)
-    if isinstance(value, str) and "\0" not in value and not value.startswith("--"):
-        return value
-    raise UserError(f"the value of '{name}' must be a number, a text, true or false")
+    raise UserError(f"the value of '{name}' must be a number, some numbers, a text, true or false")
 
 
 def holder_of(run: Path) -> int | None:
-    """The process of this user that holds a run's lock, on Linux; None where that cannot be known."""
-    lock, found = os.path.realpath(run / LOCK), []
+    """The process of this user that has taken a run's lock, on Linux; None where that cannot be known.
+
+    Others may have the file open and not hold it, as this studio does when it asks whether the run is live.
+    """
+    lock = os.path.realpath(run / LOCK)
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if any(os.path.realpath(handle) == lock for handle in (process / "fd").iterdir()):
-                found.append(int(process.name))
-    return min(found, default=None)
+            for handle in (process / "fd").iterdir():
+                if os.path.realpath(handle) == lock:
+                    taken = (process / "fdinfo" / handle.name).read_text()
+                    if re.search(rf"^lock:.* WRITE {process.name} ", taken, re.MULTILINE):
+                        return int(process.name)
+    return None

@@ -1,7 +1,6 @@
 """Two pictures, one real: a fake of a run's generator or grids, and a real of its images or its grid of reals."""
 
 import json
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from gannet.studio.runs import SAMPLES, Runs, Settings
 
 SEED = 1  # of the fakes that raters see: all see the same ones, in the same order
 EMPTY = 24  # the grey between the images of a grid
+MOST_PIXELS = 80_000_000  # 64 images of 1024 pixels have 67 million
 SCALE_TO = 64  # the most that small grids are enlarged, by a whole factor
 
 
@@ -27,9 +27,11 @@ def cells(path: Path, resolution: int) -> list[np.ndarray]:
     Raises `UserError` where the picture cannot be read, or is no such grid.
     """
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=["PNG"]) as opened:  # of another kind Pillow would start Ghostscript
+            if opened.width * opened.height > MOST_PIXELS:
+                raise UserError(f"{path.name} is too large for a grid: it has {opened.width}x{opened.height} pixels")
             picture = opened.convert("L" if opened.mode in ("1", "L") else "RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path.name} cannot be read: it is damaged") from error
     pixels = np.asarray(picture)
     pixels = (pixels[..., None] if pixels.ndim == 2 else pixels).transpose(2, 0, 1)
@@ -73,23 +75,25 @@ class Pairs:
         number = self.ratings.next_number(name, rater, kimg)
         labels = G.label_numbers(1, None, number)
         fake = shown(G.to_uint8(G.images(G.z(SEED, number, 1), G.one_hot(labels), number)))[0]
-        return Made(number, kimg, fake, *self.real(run, settings, int(labels[0]), number, G.classes))
+        return Made(number, kimg, fake, *self.real(run, settings, int(labels[0]), number, kimg, G.classes))
 
     def real(
-        self, run: Path, settings: Settings, label: int, number: int, classes: Sequence[str]
+        self, run: Path, settings: Settings, label: int, number: int, kimg: float, classes: Sequence[str]
     ) -> tuple[np.ndarray, str | None]:
         """A real of a class and the class: of the run's images, or where these are not at hand of its grid of reals."""
         name = classes[label] if classes else None
         try:
             dataset, _ = self.player.dataset(run)
+            images, labels = dataset.images, dataset.labels
         except UserError:
-            return chosen(grid_cells(self.ratings.runs, run, settings, "real.png"), label, number, classes), name
-        like = np.flatnonzero(dataset.labels == label) if classes else np.arange(len(dataset.images))
-        i = int(like[random.Random(number).randrange(len(like))])
-        return shown(np.asarray(dataset.images[i : i + 1]))[0], name
+            images = np.stack(grid_cells(self.ratings.runs, run, settings, "real.png"))
+            labels = np.arange(len(images)) % max(1, len(classes))
+        like = np.flatnonzero(labels == label) if classes else np.arange(0)
+        i = in_turn(like if len(like) else np.arange(len(images)), number // max(1, len(classes)), kimg)
+        return shown(np.asarray(images[i : i + 1]))[0], name
 
     def of_grids(self, name: str, rater: str, checkpoint: str) -> Made:
-        """A fake from the run's grid of a moment, and a real from its grid of reals."""
+        """A fake from the run's grid of a moment, and a real."""
         runs = self.ratings.runs
         run = runs.find(name)
         settings = runs.settings(run)
@@ -98,18 +102,21 @@ class Pairs:
             at = min(grids, key=lambda kimg: abs(kimg - float(checkpoint)))
         except ValueError as error:
             raise UserError("checkpoint must be empty, best, or the kimg of a grid that the run has") from error
-        fakes, reals = (grid_cells(runs, run, settings, file) for file in (grids[at], "real.png"))
+        fakes = grid_cells(runs, run, settings, grids[at])
         classes = settings.facts.get("classes", [])
         number = self.ratings.next_number(name, rater, at)
         i = number % len(fakes)
         label = i % len(classes) if classes else 0
-        return Made(number, at, fakes[i], chosen(reals, label, number, classes), classes[label] if classes else None)
+        return Made(number, at, fakes[i], *self.real(run, settings, label, number, at, classes))
 
 
-def chosen(reals: Sequence[np.ndarray], label: int, number: int, classes: Sequence[str]) -> np.ndarray:
-    """One of the images of a grid whose classes take turns, of this class."""
-    like = [k for k in range(len(reals)) if not classes or k % len(classes) == label]
-    return reals[random.Random(number).choice(like or range(len(reals)))]
+def in_turn(like: np.ndarray, turn: int, kimg: float) -> int:
+    """Which of the reals `like` comes at a turn: none again before all came, as no fake does, or it would be known.
+
+    Raters of other weights see them in another order, beside other fakes.
+    """
+    order = np.random.Generator(np.random.Philox(round(1000 * kimg))).permutation(len(like))
+    return int(like[order[turn % len(like)]])
 
 
 def grid_cells(runs: Runs, run: Path, settings: Settings, file: str) -> list[np.ndarray]:

@@ -3,12 +3,11 @@
 import csv
 import io
 import json
-import math
 import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,17 +17,16 @@ from typing import Any
 import numpy as np
 
 from gannet.errors import UserError
+from gannet.evaluation.deception import FIELDS, RATINGS, Choice, by, deception, read_choices
 from gannet.files import write_with
 from gannet.images import png, to_pil
 from gannet.studio.runs import Runs, file_url
 from gannet.studio.security import Refused
 
-RATINGS, PICTURES = "ratings.jsonl", "ratings"
-MOST_PENDING = 500  # pairs that were shown and not judged
+PICTURES = "ratings"
+MOST_PENDING = 100  # pairs that were shown and not judged, whose pictures are in memory
 MOST_SHOWN = 20  # hardest pairs
-MOST_LINES = 100_000
 PLAIN = re.compile(r"[\w .@-]{0,40}")
-FIELDS = ("time", "pair", "rater", "choice", "correct", "ms", "seconds", "kimg", "label")
 
 
 @dataclass(frozen=True)
@@ -146,38 +144,31 @@ class Ratings:
         """The first pair that this rater was not shown of these weights."""
         lines = self.lines(self.runs.find(name))
         judged = {line["pair"] for line in lines if line["rater"] == rater and line["kimg"] == kimg}
-        waiting = {pair.number for pair in self.pending.values() if pair.kimg == kimg and pair.run == name}
+        with self.lock:
+            waiting = {pair.number for pair in self.pending.values() if pair.kimg == kimg and pair.run == name}
         number = 0
         while number in judged or (not rater and number in waiting):
             number += 1
         return number
 
-    def lines(self, run: Path) -> list[dict[str, Any]]:
+    def lines(self, run: Path) -> list[Choice]:
         """All choices; what is no whole line is left out."""
-        found = []
         try:
-            path = self.runs.file(run, RATINGS)
-            with path.open(encoding="utf-8", errors="replace") as file:
-                for text, _ in zip(file, range(MOST_LINES), strict=False):
-                    with suppress(ValueError):
-                        line = json.loads(text)
-                        if isinstance(line, dict) and set(FIELDS) <= set(line):
-                            found.append(line)
+            return read_choices(self.runs.file(run, RATINGS))
         except (Refused, OSError):
             return []
-        return found
 
     def result(self, name: str) -> dict[str, Any]:
         """How often fakes were taken for real, in all and by label, rater and kimg, and the fakes that did it best."""
         run = self.runs.find(name)
         lines = self.lines(run)
-        by_pair: dict[tuple[float, int], list[dict[str, Any]]] = {}
+        by_pair: dict[tuple[float, int], list[Choice]] = {}
         for line in lines:
             by_pair.setdefault((line["kimg"], line["pair"]), []).append(line)
         hardest = sorted(by_pair.items(), key=lambda item: hardness(item[1]), reverse=True)
         return {
             "deception": deception(lines),
-            **{f"by_{key}": grouped(lines, key) for key in ("label", "rater", "kimg")},
+            **{f"by_{key}": by(lines, key) for key in ("label", "rater", "kimg")},
             "hardest": [self.shown(name, run, *key, own) for key, own in hardest[:MOST_SHOWN] if hardness(own)[0]],
         }
 
@@ -221,45 +212,3 @@ def hardness(lines: Sequence[Mapping[str, Any]]) -> tuple[float, int]:
     """How often a fake was taken for real, and by how many."""
     fooled = sum(not line["correct"] for line in lines)
     return fooled / len(lines), fooled
-
-
-def deception(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The share of choices that took the fake for real, and its 95% interval; no rate without a choice."""
-    num, fooled = len(lines), sum(not line["correct"] for line in lines)
-    low, high = clopper_pearson(fooled, num) if num else (0.0, 1.0)
-    return {"rate": fooled / num if num else None, "low": low, "high": high, "num": num}
-
-
-def grouped(lines: Sequence[Mapping[str, Any]], key: str) -> list[dict[str, Any]]:
-    values = {line[key] for line in lines if line[key] is not None}
-    each = sorted(values, key=lambda value: (isinstance(value, str), value))
-    return [{key: value, **deception([line for line in lines if line[key] == value])} for value in each]
-
-
-def clopper_pearson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a probability of which `k` of `n` trials came out (Clopper and Pearson 1934).
-
-    Below it, `k` or more would come out with less than half of what `level` leaves; above it, `k` or fewer.
-    """
-    tail = (1 - level) / 2
-    low = 0.0 if k == 0 else solved(lambda p: 1 - below(k - 1, n, p) < tail)
-    high = 1.0 if k == n else solved(lambda p: below(k, n, p) > tail)
-    return low, high
-
-
-def solved(is_under: Callable[[float], bool]) -> float:
-    """Where a condition that holds for small p ends, by halving."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        p = (low + high) / 2
-        low, high = (p, high) if is_under(p) else (low, p)
-    return (low + high) / 2
-
-
-def below(k: int, n: int, p: float) -> float:
-    """The probability that of `n` trials `k` or fewer come out, each with probability 0 < p < 1."""
-    if not 0 < p < 1:
-        return float(p <= 0 or k >= n)
-    i = np.arange(k + 1)
-    ways = math.lgamma(n + 1) - np.array([math.lgamma(a + 1) + math.lgamma(n - a + 1) for a in i.tolist()])
-    return min(1.0, float(np.exp(ways + i * math.log(p) + (n - i) * math.log1p(-p)).sum()))

@@ -6,6 +6,7 @@ out of it are as if they were not there.
 
 import contextlib
 import json
+import math
 import os
 import re
 import time
@@ -21,7 +22,7 @@ from urllib.parse import quote
 from gannet import __version__
 from gannet.diagnosis.logs import flat
 from gannet.studio.security import Refused
-from gannet.studio.thinning import Tail, of_lines, parsed, sampled, short
+from gannet.studio.thinning import Tail, number, of_lines, parsed, sampled, short
 
 RECIPE, STATS, SAMPLES, LOCK = "recipe.toml", "stats.jsonl", "samples", ".lock"
 GRID = re.compile(r"kimg(\d+\.\d+)\.png")
@@ -122,7 +123,7 @@ class Runs:
             path = path / part
             if not self.holds(path, path.is_symlink()):
                 raise Refused(f"{'/'.join(parts)} is a link that leads out of the runs, and is not followed", 403)
-        if not path.exists():
+        if not path.is_file() and not path.is_dir():  # a pipe would be waited for without end
             raise Refused(f"{run.name} has no {'/'.join(parts)}", 404)
         return path
 
@@ -144,6 +145,8 @@ class Runs:
         path = run / STATS
         if not self.holds(path, path.is_symlink()):
             raise Refused(f"{STATS} is a link that leads out of the runs, and is not followed", 403)
+        if path.exists() and not path.is_file():
+            raise Refused(f"{STATS} of {run.name} is no file")
         return self.tails.get(str(run), None, lambda: Tail(path))
 
     def settings(self, run: Path) -> Settings:
@@ -182,18 +185,19 @@ def read_settings(path: Path) -> Settings:
     try:
         text = path.read_text("utf-8")
         table = tomllib.loads(text)
-    except (OSError, ValueError) as error:
+        facts = table.pop("run", {})
+        values = dict(flat(table))
+    except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         return Settings("", {}, {}, f"{RECIPE} cannot be read: {reason}")
-    facts = table.pop("run", {})
     facts = facts if isinstance(facts, dict) else {}
     version = str(facts.get("gannet", __version__))
     newer = f"Gannet {version} made this run, and this is {__version__}: some of it may not be understood"
-    return Settings(text, dict(flat(table)), facts, newer if release(version) > release(__version__) else None)
+    return Settings(text, values, facts, newer if release(version) > release(__version__) else None)
 
 
 def release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    return tuple(int(part) for part in re.findall(r"\d{1,9}", version)[:3])
 
 
 def glance(path: Path) -> dict[str, Any]:
@@ -213,7 +217,7 @@ def glance(path: Path) -> dict[str, Any]:
 
 def speed(lines: list[dict[str, Any]]) -> float:
     """kimg a second over the last sixth of the lines; 0 where that is not known."""
-    timed = [line for line in lines if isinstance(line.get("seconds"), (int, float))]
+    timed = [line for line in lines if math.isfinite(number(line.get("seconds")))]
     if len(timed) < 2:
         return 0.0
     last = timed[-1]
@@ -232,7 +236,7 @@ def is_live(run: Path) -> bool:
     except ImportError:  # Windows
         return (run / LOCK).exists() and written_lately(run)
     try:
-        handle = os.open(run / LOCK, os.O_RDONLY | os.O_NOFOLLOW)
+        handle = os.open(run / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -254,7 +258,7 @@ def written_lately(run: Path) -> bool:
 
 def best_metric(runs: Runs, run: Path) -> dict[str, Any] | None:
     """The metric of the best weights so far."""
-    with contextlib.suppress(Refused, OSError, ValueError):
+    with contextlib.suppress(Refused, OSError, ValueError, RecursionError):
         line = json.loads(runs.file(run, "best", "metric.json").read_text("utf-8"))
         return {name: line[name] for name in ("metric", "value", "better")} if is_metric(line) else None
     return None

@@ -20,6 +20,7 @@ MOST_BLOCKS = 4096
 STEP = 2**21  # bytes that one call of `advance` reads
 FEW_BYTES = 2**23  # of a stretch that is read again, line by line
 ROUGH_LINES = 8192
+MOST_NAMES = 500  # statistics of a run, each of which takes memory
 SEAM = 64  # bytes before the end that tell whether the file was cut back
 COUNTERS = ("type", "kimg", "iteration", "seconds", "skipped")
 LOW, HIGH, SUM, NUM = range(4)
@@ -173,7 +174,10 @@ def columns_of(lines: Sequence[Line], names: Sequence[str]) -> tuple[np.ndarray,
 
 
 def number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else np.nan
+    try:
+        return float(value) if isinstance(value, (int, float)) else np.nan
+    except OverflowError:
+        return np.nan
 
 
 def parsed(text: bytes) -> dict[str, Any] | None:
@@ -222,7 +226,7 @@ class Tail:
         found = dict.fromkeys(self.blocks.values)
         for line in self.rough[1][-1:] if self.rough else ():
             found |= dict.fromkeys(name for name, value in line.items() if is_statistic(name, value))
-        return list(found)
+        return list(found)[:MOST_NAMES]
 
     @property
     def exact(self) -> bool:
@@ -379,15 +383,16 @@ class Tail:
 
 
 def new_names(lines: Sequence[tuple[int, Line]], known: Collection[str]) -> list[str]:
-    """Statistics of the lines that are not among those known."""
+    """Statistics of the lines that are not among those known, as long as they are not too many."""
     found: dict[str, None] = {}
+    room = MOST_NAMES - len(known)
     known = {*known, *COUNTERS}
     for _, line in lines:
         if not line.keys() <= known:
             new = [name for name, value in line.items() if name not in known and is_statistic(name, value)]
             found |= dict.fromkeys(new)
             known |= set(new)
-    return list(found)
+    return list(found)[: max(0, room)]
 
 
 def is_statistic(name: str, value: Any) -> bool:

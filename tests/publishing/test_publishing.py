@@ -183,6 +183,18 @@ def test_a_report_of_other_weights_is_not_told(run: Path, tmp_path: Path) -> Non
     assert SENTENCE in text and "| recipe | small (" in text
 
 
+def test_what_raters_chose_of_these_weights_is_told(run: Path, tmp_path: Path) -> None:
+    assert "real one" not in card(run, tmp_path / "hub")
+    kimg = json.loads((run / "generator" / "config.json").read_text())["kimg"]
+    choice = {"time": "", "pair": 0, "rater": "Ann Smith", "choice": "real", "ms": 1, "seconds": None, "label": None}
+    lines = [{**choice, "kimg": kimg, "correct": i >= 3} for i in range(10)]
+    lines += [{**choice, "kimg": kimg / 2, "correct": False}] * 7  # of weights that are not there any more
+    (run / "ratings.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + "half a li")
+    text = card(run, tmp_path / "hub")
+    assert "Of 10 pairs" in text and "took its own for the real one in 30%" in text
+    assert "is 7% to 65% (Clopper" in text and "Ann" not in text  # scipy's binomtest(3, 10): 0.0667 to 0.6525
+
+
 def test_a_folder_without_its_run_says_less(tmp_path: Path) -> None:
     text = card(V0_1, tmp_path / "hub")
     assert "The run that trained it was not at hand" in text and "| classes | day 50.0%, night 50.0% |" in text

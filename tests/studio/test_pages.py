@@ -262,6 +262,11 @@ def test_a_limit_of_time_hides_the_pictures_and_still_takes_the_choice(visit: Vi
     expect(page.locator(".side img")).to_have_count(0)
     page.get_by_role("button", name="The left one is real").click()
     expect(page.get_by_text("1 judged")).to_be_visible()
+    for _ in range(3):  # the first press, and what a key that is held down sends
+        expect(page.locator(".side:enabled")).to_have_count(2)
+        page.keyboard.down("ArrowLeft")
+        page.wait_for_timeout(300)
+    expect(page.get_by_text("2 judged")).to_be_visible()
 
 
 def test_two_runs_are_chosen_and_compared(visit: Visit) -> None:

@@ -169,6 +169,34 @@ def test_many_pages_have_one_reader_and_a_slow_one_holds_up_no_other(
     watched(tmp_path, play)
 
 
+def test_what_is_not_finite_is_told_as_null() -> None:
+    event = events.Event("metric", {"value": float("nan"), "low": -float("inf"), "metric": "NaN of names"}, 7)
+    told = json.loads(event.encoded.decode().split("data: ")[1], parse_constant=pytest.fail)
+    assert told == {"value": None, "low": None, "metric": "NaN of names"}
+
+
+def test_runs_that_are_watched_are_told_of_line_by_line_whatever_else_is_looked_at(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gannet.studio.runs.MOST_TAILS", 1)
+    monkeypatch.setattr("gannet.studio.thinning.STEP", 400)  # a long run is read in many steps
+    one, _ = runs("one", stats(20)), runs("two", stats(20))
+
+    async def play(house: House) -> None:
+        pages = {}
+        for name in ("one", "two"):
+            tail = house.runs.tail(tmp_path / "runs" / name)
+            while tail.end < len(written(stats(20))):
+                tail.advance()
+            pages[name] = page_of(house, name)
+            await pages[name].next("state")
+        more(one, stats(21)[20:])
+        new = await pages["one"].next("stats", "reset")
+        assert (new["event"], new.get("kimg")) == ("stats", [2.1])
+
+    watched(tmp_path, play)
+
+
 def test_so_many_pages_and_runs_are_watched_and_no_more(
     runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ def test_a_training_is_the_command_with_its_options(started: Commands, ask: Ask,
     client = ask(data=[tmp_path])
     assert post(client, "/api/runs", **asked).json() == {"name": "first"}
     folder, run = str(tmp_path / "images"), str(tmp_path / "runs" / "first")
-    words = ["--data.resolution", "32", "--optim.G.betas", "0.5", "0.9", "--D.bias", "--data.no-flip"]
-    words += ["--samples.when", "every 2 kimg", "--kimg", "5"]
+    words = ["--data.resolution=32", "--optim.G.betas", "0.5", "0.9", "--D.bias", "--data.no-flip"]
+    words += ["--samples.when=every 2 kimg", "--kimg=5"]
     assert started == [["train", folder, "--recipe", "dcgan", "--run", run, *words]]
     row = client.get("/api/runs").json()[0]
     assert (row["name"], row["state"], row["live"]) == ("first", "starting", True)
@@ -88,7 +89,7 @@ def test_a_name_is_made_where_none_is_asked_for(started: Commands, runs: Runs, a
         ({"data": "shapes", "settings": {"data.cache": "/tmp/x"}}, 400),
         ({"data": "shapes", "settings": {"data.source": "/etc"}}, 400),
         ({"data": "shapes", "settings": {"data.other": "/etc"}}, 403),
-        ({"data": "shapes", "settings": {"G.name": "--allow-code"}}, 400),
+        ({"data": "shapes", "settings": {"optim.G.betas": [0.5, 0.9, "/etc"]}}, 400),
         ({"data": "shapes", "settings": {"optim.G.lr": {"x": 1}}}, 400),
         ({"data": "shapes", "settings": {"optim.G.lr": None}}, 400),
         ({"data": "shapes", "settings": {"data.fit pad --allow-code x.y": 1}}, 400),
@@ -114,8 +115,45 @@ def test_again_takes_the_recipe_of_the_run_and_the_change(started: Commands, run
     change = {"penalties.r1.gamma": 1, "optim.D.lr": 1e-05}
     assert post(client, "/api/runs/one/again", settings=change).json() == {"name": "one-again"}
     place = ["train", "--recipe", str(run / "recipe.toml"), "--run", str(run.parent / "one-again")]
-    assert started == [[*place, "--penalties.r1.gamma", "1", "--optim.D.lr", "1e-05"]]
+    assert started == [[*place, "--penalties.r1.gamma=1", "--optim.D.lr=1e-05"]]
     post(client, "/api/runs/one-again/stop")
+
+
+def test_no_value_of_a_setting_is_taken_for_data_or_an_option(started: Commands, runs: Runs, ask: Ask) -> None:
+    run, client = runs("one", stats(3)), ask()
+    settings = {"D.bias": "/etc", "G.name": "--allow-code"}
+    assert post(client, "/api/runs/one/again", settings=settings).status_code == 200
+    place = ["train", "--recipe", str(run / "recipe.toml"), "--run", str(run.parent / "one-again")]
+    assert started == [[*place, "--D.bias=/etc", "--G.name=--allow-code"]]
+    post(client, "/api/runs/one-again/stop")
+
+
+def test_of_two_clicks_at_once_the_second_starts_nothing(
+    started: Commands, runs: Runs, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs("one", stats(3))
+    client, is_live = ask(), jobs.is_live
+    monkeypatch.setattr(jobs, "is_live", lambda run: (time.sleep(0.3), is_live(run))[1])
+    with ThreadPoolExecutor(2) as pool:
+        codes = pool.map(lambda _: post(client, "/api/runs/one/resume").status_code, range(2))
+    assert sorted(codes) == [200, 409] and len(started) == 1
+    post(client, "/api/runs/one/stop")
+
+
+def test_a_link_among_what_was_printed_is_not_written_through(started: Commands, runs: Runs, ask: Ask) -> None:
+    run, client = runs("one", stats(3)), ask()
+    mine = run.parent.parent / "mine.txt"
+    mine.write_text("mine")
+    logs = run.parent / ".studio"
+    logs.mkdir()
+    (logs / "one.log").symlink_to(mine)
+    assert post(client, "/api/runs/one/resume").status_code == 200
+    post(client, "/api/runs/one/stop")
+    assert mine.read_text() == "mine" and not (logs / "one.log").is_symlink()
+    logs.rename(run.parent.parent / "elsewhere")
+    logs.symlink_to(run.parent.parent / "elsewhere")
+    wait_until(lambda: not client.get("/api/runs/one").json()["live"])
+    assert "link" in error(post(client, "/api/runs/one/resume"), 403)
 
 
 def test_a_run_is_resumed_and_stopped_by_its_name(started: Commands, runs: Runs, ask: Ask) -> None:
@@ -148,6 +186,25 @@ def test_a_run_that_was_started_elsewhere_is_stopped_too(runs: Runs, ask: Ask) -
     error(post(client, "/api/runs/one/resume"), 409)
     assert post(client, "/api/runs/one/stop").status_code == 200
     assert holder.wait(10) < 0 and not client.get("/api/runs/one").json()["live"]
+
+
+def test_who_has_the_lock_open_and_does_not_hold_it_is_left_alone(runs: Runs, ask: Ask) -> None:
+    run, client = runs("one", stats(3)), ask()
+    look = "import fcntl, sys, time; file = open(sys.argv[1], 'w'); {}print(flush=True); time.sleep(60)"
+    onlooker, holder = (
+        subprocess.Popen([sys.executable, "-c", look.format(hold), str(run / ".lock")], stdout=subprocess.PIPE)
+        for hold in ("", "fcntl.flock(file, fcntl.LOCK_EX); ")
+    )
+    try:
+        assert onlooker.stdout and onlooker.stdout.readline() and holder.stdout and holder.stdout.readline()
+        with (run / ".lock").open():  # as this studio has it for a moment
+            assert jobs.holder_of(run) == holder.pid and onlooker.pid < holder.pid
+            assert post(client, "/api/runs/one/stop").status_code == 200
+        assert holder.wait(10) < 0 and onlooker.poll() is None
+        assert jobs.holder_of(run) is None
+    finally:
+        onlooker.kill()
+        holder.kill()
 
 
 def test_asking_whether_a_run_is_live_keeps_none_from_starting(runs: Runs, ask: Ask) -> None:

@@ -14,10 +14,14 @@ from starlette.testclient import TestClient
 from studios import ORIGIN, Ask, Runs, error
 
 from gannet.errors import UserError
+from gannet.evaluation.deception import clopper_pearson
 from gannet.generation.load import load
 from gannet.images import grid, png
-from gannet.studio.rate import SEED, cells
-from gannet.studio.rating import clopper_pearson
+from gannet.studio.data import Folders
+from gannet.studio.play import Player
+from gannet.studio.rate import SEED, Pairs, cells
+from gannet.studio.rating import Ratings
+from gannet.studio.runs import Runs as Shown
 
 
 @pytest.fixture
@@ -122,15 +126,14 @@ def test_what_is_no_choice_is_not_written(run: Path, ask: Ask, body: dict[str, A
 def test_old_weights_are_rated_by_their_grids(run: Path, ask: Ask) -> None:
     client = ask()
     fakes = cells(run / "samples" / "kimg000000.008.png", 16)
-    reals = cells(run / "samples" / "real.png", 16)
-    assert len(fakes) == len(reals) == 4 and fakes[0].shape == (3, 16, 16)
+    assert len(fakes) == 4 and fakes[0].shape == (3, 16, 16)
     for number in range(5):
         pair = client.get("/api/rate/small/pair?rater=ann&checkpoint=0.007").json()
         pictures = shown(client, pair)
         real = choose(client, pair["pair"], "left").json()["real"]
         fake = pictures["left" if real == "right" else "right"].transpose(2, 0, 1)
         assert pair["kimg"] == 0.008 and pair["number"] == number and (fake == fakes[number % 4]).all()
-        assert any((pictures[real].transpose(2, 0, 1) == each).all() for each in reals)
+        assert not any((pictures[real].transpose(2, 0, 1) == each).all() for each in fakes)
     assert "checkpoint" in error(client.get("/api/rate/small/pair?checkpoint=x"), 400)
 
 
@@ -144,6 +147,33 @@ def test_without_the_images_reals_come_from_the_grid_of_reals(run: Path, ask: As
     assert any((real == each).all() for each in cells(run / "samples" / "real.png", 16)[::2])  # the circles
     (run / "samples" / "real.png").unlink()
     error(client.get("/api/rate/small/pair"), 404)
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_no_real_comes_again_before_all_came_and_other_weights_have_another_order(
+    run: Path, ask: Ask, at_hand: bool
+) -> None:
+    if not at_hand:
+        recipe = run / "recipe.toml"
+        recipe.write_text(recipe.read_text().replace('"shapes-labelled"', '"gone"'))
+    pairs = Pairs(Ratings(Shown(run.parent)), Player(Shown(run.parent), Folders([])))
+    settings, num = pairs.ratings.runs.settings(run), 60 if at_hand else 2
+    orders = []
+    for kimg in (0.024, 0.048):
+        order = [pairs.real(run, settings, i % 2, i, kimg, ("circle", "square"))[0].tobytes() for i in range(2 * num)]
+        assert len(set(order)) == len(order) or not at_hand
+        assert set(order[:2]) != set(order[2:4])
+        orders.append(order)
+    assert orders[0] != orders[1] or not at_hand
+
+
+def test_a_picture_that_is_too_large_or_no_png_is_not_opened(tmp_path: Path) -> None:
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "large.png")
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "larger.png")
+    Image.new("RGB", (36, 36)).save(tmp_path / "other.png", "GIF")
+    for file, line in (("large", "too large"), ("larger", "damaged"), ("other", "damaged")):
+        with pytest.raises(UserError, match=line):
+            cells(tmp_path / f"{file}.png", 16)
 
 
 def test_a_private_run_keeps_no_real_image(run: Path, ask: Ask) -> None:
@@ -178,7 +208,8 @@ def test_strange_lines_and_formulas_among_ratings_do_no_harm(runs: Runs, ask: As
     run = runs("one")
     line = {"time": "", "pair": 0, "rater": "=1+1", "choice": "real", "correct": True, "ms": 1, "seconds": None}
     line |= {"kimg": 1.0, "label": None}
-    (run / "ratings.jsonl").write_text(f'{json.dumps(line)}\n[1]\n{{"pair": 1}}\nhalf a li')
+    strange = "\n".join(json.dumps({**line, key: [1]}) for key in ("pair", "rater", "kimg", "label", "correct"))
+    (run / "ratings.jsonl").write_text(f'{json.dumps(line)}\n[1]\n{{"pair": 1}}\n{strange}\n{"[" * 100_000}\nhalf a li')
     found = ask().get("/api/rate/one/result").json()
     assert found["deception"]["num"] == 1 and found["by_label"] == [] and found["hardest"] == []
     assert "'=1+1" in ask().get("/api/rate/one/result.csv").text

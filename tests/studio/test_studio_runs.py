@@ -157,7 +157,11 @@ def test_a_run_of_a_newer_version_is_shown_with_a_warning(runs: Runs, ask: Ask) 
     assert ask().get("/api/runs/new").json()["recipe"]["unheard.of"] == 1
 
 
-@pytest.mark.parametrize("text", ["", "not toml [", "name = 1\ntrain = 2\n", "run = 3\n"])
+NESTED, DOTTED = f"a = {'[' * 5000}{']' * 5000}", f"{'a.' * 5000}a = 1"
+DIGITS = f'[run]\ngannet = "{"9" * 5000}"\n'
+
+
+@pytest.mark.parametrize("text", ["", "not toml [", "name = 1\ntrain = 2\n", "run = 3\n", NESTED, DOTTED, DIGITS])
 def test_a_recipe_that_cannot_be_understood_hides_nothing_else(runs: Runs, ask: Ask, text: str) -> None:
     run = runs("odd", stats(40), grids=[1])
     (run / "recipe.toml").write_text(text)
@@ -173,6 +177,39 @@ def test_torn_and_strange_lines_hide_nothing_else(runs: Runs, ask: Ask) -> None:
         file.write(strange + '{"type": "stats", "kim')
     assert listed(ask)["torn"]["kimg"] == 4.1
     assert ask().get("/api/runs/torn").json()["tail"] == len(written(stats(40))) + len(strange)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 100_000,
+        '{"type": "stats", "kimg": 9' + "9" * 400 + "}",
+        '{"type": "stats", "kimg": 4.0, "seconds": 9' + "9" * 400 + ', "loss D": 9' + "9" * 400 + "}",
+    ],
+)
+def test_deep_lines_and_endless_numbers_hide_nothing_else(runs: Runs, ask: Ask, line: str) -> None:
+    run = runs("odd")
+    (run / "stats.jsonl").write_text(f"{written(stats(39))}{line}\n{written(stats(40)[39:])}")
+    (run / "best").mkdir()
+    (run / "best" / "metric.json").write_text("[" * 100_000)
+    assert listed(ask)["odd"]["kimg"] == 4.0
+    assert ask().get("/api/runs/odd").json()["kimg"] == 4.0
+    assert ask().get("/api/runs/odd/statistics").status_code == 200
+
+
+def test_what_is_no_file_is_not_waited_for(runs: Runs, ask: Ask) -> None:
+    pipes, folders = runs("pipes", stats(3)), runs("folders", stats(3))
+    for name in ("stats.jsonl", ".lock", "ratings.jsonl", "samples/real.png"):
+        (pipes / name).unlink(missing_ok=True)
+        os.mkfifo(pipes / name)
+    (folders / "stats.jsonl").unlink()
+    (folders / "stats.jsonl").mkdir()
+    client = ask()
+    assert {row["name"]: row["kimg"] for row in client.get("/api/runs").json()} == {"pipes": 0, "folders": 0}
+    for name in ("pipes", "folders"):
+        assert "no file" in error(client.get(f"/api/runs/{name}/statistics"), 400)
+    assert client.get("/api/rate/pipes/result").json()["deception"]["num"] == 0
+    error(client.get("/files/pipes/samples/real.png"), 404)
 
 
 def test_a_run_that_is_removed_is_said_to_be_gone(runs: Runs, ask: Ask) -> None:

@@ -9,7 +9,7 @@ import pytest
 from studios import stats, written
 
 from gannet.studio import thinning
-from gannet.studio.thinning import Blocks, Tail, of_lines, sampled, summed, thinned
+from gannet.studio.thinning import MOST_NAMES, Blocks, Tail, of_lines, sampled, summed, thinned
 
 NAN = float("nan")
 
@@ -139,3 +139,11 @@ def test_lines_are_sampled_whole_and_evenly(tmp_path: Path) -> None:
     data = path.read_bytes()
     assert all(data[place:].startswith(text + b"\n") for place, text in sampled(path, 100).items())
     assert len(sampled(path, 100)) == 20
+
+
+def test_names_without_end_take_no_memory_without_end(tmp_path: Path) -> None:
+    lines = [{"type": "stats", "kimg": i, **{f"{i} {k}": 1.0 for k in range(100)}} for i in range(50)]
+    (tmp_path / "stats.jsonl").write_text(written(lines))
+    tail = Tail(tmp_path / "stats.jsonl")
+    tail.open()
+    assert len(tail.names) == len(tail.blocks.values) == MOST_NAMES and tail.last["kimg"] == 49

@@ -95,6 +95,7 @@ function Rating({ name, setup, done }) {
   }, [pair]);
   useEffect(() => {
     const key = (event) => {
+      if (event.repeat) return; // a key that is held down judges one pair
       if (SIDES[event.key] && !event.metaKey && !event.ctrlKey && !event.altKey) {
         event.preventDefault();
         choose(SIDES[event.key]);
