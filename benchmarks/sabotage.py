@@ -95,7 +95,9 @@ FAULTS = {
         "--objective.name minimax --D.width 64 --optim.D.lr 8e-4",
         mendable=True,
     ),
-    "one image": Fault(("data", "copying"), "512 copies of one image are all the data", images="one"),
+    "one image": Fault(
+        ("data", "copying"), "512 copies of one image are all the data", "--data.held-out 0", images="one"
+    ),
     "10 images": Fault(
         ("data", "d-memorises", "copying"),
         "D knows so few by heart (Karras et al. 2020, ADA)",

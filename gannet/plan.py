@@ -401,7 +401,8 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
     iterations = plan.total_nimg / recipe.train.batch
     if iterations < SHORT_RUN:
         lines.append(f"        {iterations:.0f} iterations show little but noise: pictures come after a thousand or so")
-    run = 3 * 4 * 2 * sum(parameters.values()) + 4 * sum(parameters.values())
+    num_checkpoints = 12 if recipe.train.autopilot else 3  # at once: it keeps older ones, to go back to
+    run = (num_checkpoints * 4 * 2 + 4) * sum(parameters.values())
     cache = cache_bytes(plan.num_images, recipe.data.resolution, plan.channels * recipe.data.num_frames)
     memory = size_of(peak_memory(plan.engine.device))
     kept = "in memory" if recipe.data.cache == OFF else "on disk"

@@ -349,6 +349,8 @@ def play(
         run.training.engine.ranks.await_first("ready to begin")
         with stop_signals(run.training.engine.ranks) as stopped:
             finished = run.play(lambda: stopped.is_set() or (watcher is not None and watcher.stop), stopped.agreed)
+            if watcher and watcher.stop and stopped.is_set():
+                watcher.stop = False  # who stops the run also ends what the watcher would go on with
     if run.first and (finished or watcher is None or not watcher.stop):
         report(run, finished)
     return Trained(run.path, finished)

@@ -61,7 +61,7 @@ class Watch:
         new = [f for name, f in now.items() if name not in self.told and (name in before or f.sign.confidence >= SURE)]
         gone = [name for name in self.told if name not in now and name not in before]
         lines = [{"type": "finding", "status": "arises", **of(finding)} for finding in new]
-        lines += [{**self.told[name], "status": "clears"} for name in gone]
+        lines += [{**self.told[name], "status": "clears", "kimg": line["kimg"]} for name in gone]
         for finding in new:
             print(arises(finding, "kimg"), flush=True)
         for name in gone:
@@ -76,10 +76,9 @@ class Watch:
     def remember(self, line: Mapping[str, Any]) -> None:
         """A line of stats.jsonl. One that comes earlier than others takes these back: the run has returned."""
         if line["type"] == "finding":
-            known = {name: value for name, value in line.items() if name not in ("status", "kimg")}
             self.told.pop(line["finding"], None)
             if line["status"] == "arises":
-                self.told[line["finding"]] = known
+                self.told[line["finding"]] = {name: value for name, value in line.items() if name != "status"}
         if line["type"] not in ("stats", "metric"):
             return
         back, self.newest = line["kimg"] < self.newest, line["kimg"]

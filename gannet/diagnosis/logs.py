@@ -8,6 +8,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import re
 import tomllib
 import warnings
@@ -25,8 +26,9 @@ from gannet.errors import UserError, one_line
 MANY = 40_000  # lines of JSON: more are thinned out
 RARE = (b"fid", b"kid", b"NaN", b"Infinity")  # what a line that is left out must not hold
 LOOKED = "sample mean"  # what a run's line of a look at its samples has, and no other
-RARE_IN_RUNS = (b'"metric"', b"null", f'"{LOOKED}"'.encode())
-CHANGE = b'"event": "autopilot"'  # what a line of a changed setting holds
+RETURN = "autopilot"  # the event of a run that has gone back to an earlier moment, and maybe changed a setting
+CHANGE = f'"event": "{RETURN}"'.encode()
+RARE_IN_RUNS = (b'"metric"', b"null", f'"{LOOKED}"'.encode(), CHANGE)
 ABSENT = -np.inf  # an empty cell, other than one that is not a number
 DELIMITERS = ",;\t"
 EVENTS = "tfevents"
@@ -117,7 +119,9 @@ def parsed(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Mapping[st
     for number, text in lines:
         with contextlib.suppress(ValueError):  # what a crash has left
             line = json.loads(text)
-            if isinstance(line, dict) and line.get("type", "stats") in ("stats", "metric"):
+            if not isinstance(line, dict):
+                continue
+            if line.get("type", "stats") in ("stats", "metric") or line.get("event") == RETURN:
                 yield number, line
 
 
@@ -144,7 +148,12 @@ def of_lines(lines: Iterable[tuple[int, Mapping[str, Any]]]) -> Columns:
 
 
 def measured(line: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A line as it is; of a run's metric its value by the name of its kind, where it is a distance to the data."""
+    """A line as it is; of a run's metric its value by the name of its kind, where it is a distance to the data.
+
+    Of a return only when it was: a trifle after the moment itself, whose own line still counts.
+    """
+    if line.get("event") == RETURN:
+        return {"kimg": math.nextafter(line["kimg"], math.inf)}
     if not isinstance(metric := line.get("metric"), str):
         return line
     known = columns.metric(metric) if line.get("better") == "lower" else ""

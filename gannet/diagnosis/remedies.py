@@ -83,6 +83,12 @@ def less_momentum(settings: Settings) -> Remedy | None:
     return Remedy(" ".join(flags), "momentum carries both players past the balance between them", RADFORD)
 
 
+def twice_the_steps(settings: Settings) -> Remedy:
+    """Twice as many steps of D for each of G's as there were."""
+    change = option("game.d-steps", str(2 * settings.get("game.d_steps", 1)))
+    return Remedy(change, "D learns twice as often for each step of G, and keeps up", f"{GOODFELLOW}, algorithm 1")
+
+
 def option(setting: str, value: str) -> str:
     """A setting and its value, as the command line takes them."""
     return f"--{setting} {value}"
@@ -126,7 +132,6 @@ BY_EVIDENCE: Mapping[str, Mapping[str, Remedy]] = {
 
 R1_FOR_LEAD = ("--penalties.r1.gamma 1", "a bound on D's slope leaves G a gradient where D is sure", MESCHEDER)
 R1_FOR_SWINGS = ("--penalties.r1.gamma 1", "a penalty damps the turning around the balance", MESCHEDER)
-TWO_STEPS = ("--game.d-steps 2", "D learns twice for each step of G, and keeps up", f"{GOODFELLOW}, algorithm 1")
 
 REMEDIES: Mapping[str, tuple[Choice, ...]] = {
     "bad-start": (always("--G.init dcgan", "weights so large leave G no slope to learn on", RADFORD),),
@@ -170,8 +175,8 @@ REMEDIES: Mapping[str, tuple[Choice, ...]] = {
         half_rates("D", why="D is ahead at equal rates"),
         always(*R1_FOR_LEAD),
     ),
-    "g-wins": (same_rates("G", "D"), always(*TWO_STEPS)),
-    "d-asleep": (same_rates("G", "D"), always(*TWO_STEPS)),
+    "g-wins": (same_rates("G", "D"), twice_the_steps),
+    "d-asleep": (same_rates("G", "D"), twice_the_steps),
     "labels-ignored": (
         where(
             "game.name",

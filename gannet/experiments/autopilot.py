@@ -17,7 +17,7 @@ from typing import Any
 from gannet import sessions
 from gannet.config import CONVERTER, Recipe, changed, changes_of
 from gannet.diagnosis import Diagnosis, Finding, diagnose
-from gannet.diagnosis.logs import LOOKED, flat
+from gannet.diagnosis.logs import LOOKED, flat, settings_of
 from gannet.diagnosis.report import WORDS
 from gannet.errors import DivergedError, UserError
 from gannet.options import train_options
@@ -68,12 +68,12 @@ class Pilot(Watch):
     def begin(self, run: Run) -> None:
         """Takes up what stats.jsonl of the run's folder holds, as if it had been there all the time."""
         self.run = run
-        self.recall(read_stats(run.path / "stats.jsonl"), run.training.recipe, run.total_nimg)
+        self.recall(run.path, read_stats(run.path / "stats.jsonl"), run.training.recipe, run.total_nimg)
 
-    def recall(self, lines: list[dict[str, Any]], recipe: Recipe, total_nimg: int) -> None:
+    def recall(self, path: Path, lines: list[dict[str, Any]], recipe: Recipe, total_nimg: int) -> None:
         """Takes up lines of a run of so many images, whose recipe is now this one."""
         self.recipe, self.length = recipe, total_nimg / 1000
-        self.settings = dict(flat(CONVERTER.unstructure(recipe)))
+        self.settings = settings_of(path / "recipe.toml") | dict(flat(CONVERTER.unstructure(recipe)))
         last_two = [i for i, line in enumerate(lines) if LOOKED in line][-2:]
         for i, line in enumerate(lines):
             self.remember(line)
@@ -88,6 +88,11 @@ class Pilot(Watch):
             self.num_changes += 1
             self.lines = [known for known in self.lines if known["kimg"] <= line["kimg"]]
             self.rare = [known for known in self.rare if known["kimg"] <= line["kimg"]]
+            self.told = {
+                name: known
+                for name, known in self.told.items()
+                if known["kimg"] <= line["kimg"] and name != line["finding"]
+            }
             self.diagnosis, self.looks = NOTHING, (NOTHING, NOTHING)
 
     def diagnosed(self) -> None:
@@ -178,7 +183,7 @@ class Autopilot:
             if not ranks.any(pilot.run is not None and self.decision(pilot.run.path) is not None):
                 raise
             return None
-        return None if ranks.any(pilot.stop) else trained
+        return trained if trained.finished or not ranks.any(pilot.stop) else None
 
     def go_on(self, path: Path, length: Mapping[str, str], ranks: Ranks, pilot: Pilot) -> Trained:
         """One session from the newest checkpoint on, or from an earlier one where something is to be changed."""
@@ -202,7 +207,7 @@ class Autopilot:
             return None
         recipe, _ = sessions.recorded(path, self.data)
         pilot = Pilot(self.refused, self.allow_code)
-        pilot.recall(kept_lines(path, state), completed(recipe, self.allow_code), state["extra"]["total_nimg"])
+        pilot.recall(path, kept_lines(path, state), completed(recipe, self.allow_code), state["extra"]["total_nimg"])
         return pilot.after_divergence() if self.has_diverged else pilot.decision()
 
     def act(self, path: Path, decision: Decision) -> None:

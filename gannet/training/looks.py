@@ -160,7 +160,7 @@ class Space:
         self.whitened, self.reals = whitened, reals
         first = torch.pdist(reals[0])
         self.width = float(first.median()) / 2
-        self.number = float(np.mean([effective_number(some, self.width) for some in reals]))
+        self.number = float(np.mean([effective_number(some, self.width) for some in reals])) if self.width > 0 else 0.0
         self.nearest = float(torch.stack([to_nearest(some).min() for some in reals]).min())
         between = [energy_distance(reals[i], reals[k]) for i in range(len(reals)) for k in range(i)]
         self.apart = float(np.mean(between))

@@ -32,7 +32,7 @@ from gannet.training.rating import as_rater, real_logits
 SECONDS_BETWEEN_CURVES = 300.0
 MAX_RETURNS = 3  # to a checkpoint, because training diverged
 MOST_LOOKS = 40  # at samples in a run, beside the first and the last,
-BETWEEN_ITERATIONS, BETWEEN_IMAGES = 50, 3200  # from one to the next at least: more often they would cost over 3%
+BETWEEN_ITERATIONS, BETWEEN_IMAGES = 100, 3200  # from one to the next at least: more often they would cost over 3%
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,15 @@ def test_a_run(tmp_path: Path, named: str) -> None:
     assert log.settings["optim.D.lr"] == 4e-4 and log.settings["penalties.r1.gamma"] == 0.5
 
 
+def test_what_autopilot_has_taken_back_counts_no_more(tmp_path: Path) -> None:
+    """The run ends where it has gone back to: no later line says so."""
+    folder = run(tmp_path / "run")
+    with (folder / "stats.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"type": "event", "kimg": 15.0, "event": "autopilot", "settings": {}}) + "\n")
+    log = open_log(folder)
+    assert log.end == 15 and log.series["fid"].at.tolist() == [5, 10, 15] and log.series["D(x)"].at[-1] == 15
+
+
 def test_a_run_without_its_recipe(tmp_path: Path) -> None:
     (run(tmp_path / "run") / "recipe.toml").write_text("no = toml = this", "utf-8")
     assert open_log(tmp_path / "run").settings == {}

@@ -84,6 +84,11 @@ def test_a_higher_rate_of_d_as_papers_have_it_is_none() -> None:
     assert "settings" not in names(diagnose(looked({"optim.D.lr": 8e-4}, sample_distance=FAR)))
 
 
+def test_a_rate_below_the_advised_one_is_not_brought_up_to_it() -> None:
+    rates = {"optim.G.lr": 1e-4, "optim.D.lr": 5e-6}
+    assert "settings" not in names(diagnose(looked(rates, sample_distance=FAR)))
+
+
 def test_a_start_without_a_way_out() -> None:
     log = looked(sample_distance=FAR)
     at = np.linspace(0, END, LOOKS)

@@ -124,6 +124,7 @@ MOMENTUM = (0.9, 0.999)
         ("g-wins", {}, "--game.d-steps 2"),
         ("g-wins", settings(optim__G__lr=1e-2), "--optim.G.lr 0.0002"),
         ("d-asleep", settings(), "--game.d-steps 2"),
+        ("g-wins", settings(game__d_steps=5), "--game.d-steps 10"),
         ("oscillation", {}, "--penalties.r1.gamma 1"),
         (
             "oscillation",

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +30,7 @@ from gannet.training.build import completed
 Pictures = Callable[..., Path]
 Doctor = Callable[[Log], Diagnosis]
 FAST = 5e-3
+NOTHING = Diagnosis("healthy", [])
 SETTINGS: dict[str, Any] = {
     **TINY,
     "train.length": "20 iterations",
@@ -95,10 +98,12 @@ def test_a_lasting_finding_sends_the_run_back_with_the_one_change(
     assert read_recipe(made.path / "recipe.toml")[0].optim["D"].lr == FAST
     kimgs = [line["kimg"] for line in made.stats if line["type"] == "stats" and "loss D" in line]
     assert kimgs[:6] == [0.004, 0.008, 0.012, 0.016, 0.02, 0.024] and kimgs[6] == 0.016 and kimgs[-1] == 0.08
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("autopilot")]
+    out = capsys.readouterr().out
+    said = [line for line in out.splitlines() if line.startswith("autopilot")]
     assert said == [
         "autopilot, change 1 of at most 5: D wins since 0.013 kimg: back to 0.012 kimg, --optim.D.lr 1e-4: because"
     ]
+    assert "D wins, since" in out and "No longer" not in out  # a change takes back what was found after its moment
 
 
 def test_weights_and_averages_go_on_from_the_checkpoint(pictures: Pictures, tmp_path: Path, diagnosed: Any) -> None:
@@ -171,6 +176,53 @@ def test_a_second_return_goes_further_back(pictures: Pictures, tmp_path: Path, d
     assert [event["kimg"] for event in events(made)] == [0.024, 0.012, 0.0, 0.0, 0.0]
 
 
+def test_the_plan_counts_the_checkpoints_to_go_back_to(
+    pictures: Pictures, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twelve rather than three, each twice as large as the weights: a hundredfold, with the generator's folder."""
+    data, planned = pictures(), []
+    for on in (False, True):
+        train(data, tmp_path / str(on), **{"train.autopilot": on, "train.length": "2 iterations"})
+        planned += re.findall(r"of memory, (.*) on disk for the run", capsys.readouterr().out)
+    assert planned == ["62 kB", "222 kB"]
+
+
+def test_what_is_found_at_the_very_end_is_left(
+    pictures: Pictures, tmp_path: Path, diagnosed: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    diagnosed(lambda log: found("d-wins", "--optim.D.lr 1e-4", 0.013) if log.end > 0.07 else NOTHING)
+    assert train(pictures(), tmp_path / "run").finished
+    assert "is finished" not in capsys.readouterr().out
+
+
+def test_who_stops_a_run_also_ends_the_autopilot(
+    pictures: Pictures, tmp_path: Path, diagnosed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stop comes while the run is saved that is to be changed; the change waits for gannet resume."""
+    diagnosed(too_fast)
+    save = training_run.Run.save
+
+    def interrupted(run: training_run.Run) -> None:
+        if run.training.cur_nimg == 24:
+            signal.raise_signal(signal.SIGINT)
+        save(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run.Run, "save", interrupted)
+        made = train(pictures(), tmp_path / "run")
+    assert not made.finished and not events(made)
+    assert api.resume(made.path).finished and len(events(made)) == 1
+
+
+def test_a_run_that_began_from_another_has_no_bad_start(pictures: Pictures, tmp_path: Path, diagnosed: Any) -> None:
+    data, seen = pictures(), set()
+    diagnosed(lambda log: seen.add(log.settings.get("run.init")) or NOTHING)
+    before = train(data, tmp_path / "before", **{"train.autopilot": False})
+    seen.clear()
+    api.train(data, recipe="dcgan-shapes", run=tmp_path / "run", settings=SETTINGS, init=str(before.path))
+    assert seen == {"before"}
+
+
 def test_five_changes_are_made_at_most(pictures: Pictures, tmp_path: Path, diagnosed: Any) -> None:
     def never_content(log: Log) -> Diagnosis:
         return found("d-wins", f"--optim.D.lr {log.settings['optim.D.lr'] / 2}", 0.013)
@@ -212,11 +264,11 @@ def test_a_run_past_its_best_ends_there(
 
 
 def test_killed_after_a_change_it_ends_as_it_would_have(pictures: Pictures, tmp_path: Path, diagnosed: Any) -> None:
-    """Sessions are killed after 7 iterations; the first stops after 6 of them, to be changed."""
+    """Sessions are killed after 8 iterations; the first stops after 6 of them, to be changed."""
     diagnosed(too_fast)
     data = pictures()
     whole = train(data, tmp_path / "whole").path
-    with stopped(7, killed=True), pytest.raises(RuntimeError, match="killed"):
+    with stopped(8, killed=True), pytest.raises(RuntimeError, match="killed"):
         train(data, tmp_path / "parts")
     assert api.resume(tmp_path / "parts").finished
     same(tmp_path / "parts", whole)

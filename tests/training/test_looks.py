@@ -112,6 +112,14 @@ def test_blur_is_far_from_the_data_and_no_collapse(space: Any) -> None:
     assert found["sample distance"] > 3 and found["diversity"] > 0.2
 
 
+def test_reals_of_which_most_are_one_image_have_no_diversity() -> None:
+    """Half of them are no way apart, and a width of nothing is none to count by."""
+    as_they_are = Whitened(torch.zeros(5, dtype=torch.float64), torch.eye(5, dtype=torch.float64))
+    reals = [FAR_APART[[0, *[4] * 8]], FAR_APART[[1, *[4] * 8]]]
+    found = Space(as_they_are, reals).compare(FAR_APART)
+    assert "diversity" not in found and found["duplicates"] == 0 and found["sample distance"] > 1
+
+
 def looks(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [line for line in lines if "sample mean" in line]
 

@@ -74,7 +74,8 @@ def peak(series: Series, time: float) -> tuple[float, int]:
     values = series.between(time / 2, time)
     if len(values) < FEWEST:
         return 0.0, 0
-    values = np.array([part.mean() for part in np.array_split(values, min(POINTS, len(values)))])
+    starts = np.linspace(0, len(values), min(POINTS, len(values)), endpoint=False).astype(int)
+    values = np.add.reduceat(values, starts) / np.diff(starts, append=len(values))
     numbers = np.arange(len(values))
     values = (values - np.polyval(np.polyfit(numbers, values, 1), numbers)) * np.hanning(len(values))
     power = np.abs(np.fft.rfft(values)) ** 2

@@ -16,6 +16,7 @@ FEWEST_NOISE = 4  # dimensions of z
 NARROW = 8  # times narrower than G
 RATES = 10.0  # times the other's: papers go to 4
 FASTEST = 5e-3  # a learning rate
+USUAL = 2e-4  # the rate that is advised: one that is lower is not the one to bring down to it
 
 
 def settings(log: Log) -> Sign | None:
@@ -40,7 +41,7 @@ def out_of_range(values: Mapping[str, Any]) -> Iterator[Evidence]:
             yield Evidence(f"optim.{player}.betas", beta1, MOMENTUM, f"beta1 of {player}, its momentum")
     rates = {player: values.get(f"optim.{player}.lr", 0.0) for player in ("G", "D")}
     for player, other in (("G", "D"), ("D", "G")):
-        if rates[player] > RATES * rates[other] > 0:
+        if rates[player] > max(USUAL, RATES * rates[other]) and rates[other] > 0:
             about = f"the rate of {player}, beside {RATES:g} times that of {other}"
             yield Evidence(f"optim.{player}.lr", rates[player], RATES * rates[other], about)
         elif rates[player] > FASTEST:
