@@ -35,6 +35,11 @@ class Pace:
     def add(self, kimg: float) -> None:
         self.marks = [*self.marks[-50:], (time.monotonic(), kimg)]
 
+    @property
+    def kimg(self) -> float:
+        """Where the run was last."""
+        return self.marks[-1][1] if self.marks else 0.0
+
     def __str__(self) -> str:
         from gannet.plan import duration
 
@@ -92,7 +97,7 @@ class Lines:
             print(f"kimg {line['kimg']:.1f}/{self.total_kimg:.1f}  {in_words(line)}", flush=True)
             return
         now = time.monotonic()
-        if now >= self.next_line or line["kimg"] >= self.total_kimg:
+        if now >= self.next_line or line["kimg"] >= self.total_kimg > self.pace.kimg:
             self.next_line = now + SECONDS_BETWEEN_LINES
             self.pace.add(line["kimg"])
             print(f"kimg {line['kimg']:.1f}/{self.total_kimg:.1f}  {self.pace}  {self.shown}", flush=True)

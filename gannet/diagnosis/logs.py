@@ -340,5 +340,5 @@ def checked(log: Log, path: Path) -> Log:
     longest = max(len(series) + len(series.broken) for series in log.series.values())
     measured = any(len(log.series.get(name, ())) >= 3 for name in columns.METRICS)
     if longest < SHORT and not measured:
-        raise UserError(f"{path} has {longest} lines, and a diagnosis needs {SHORT}: let the run go on")
+        raise UserError(f"{path} has {longest} lines, and a diagnosis needs {SHORT}: it needs a longer run")
     return log

@@ -18,15 +18,17 @@ RADFORD = "Radford et al. 2016, DCGAN, section 4"
 MIYATO = "Miyato et al. 2018, Spectral normalization for GANs, section 2"
 GOODFELLOW = "Goodfellow et al. 2014, Generative adversarial nets"
 
+SLOWEST, FASTEST = 1e-6, 5e-3  # rates at which players learn
+
 
 def remedy(finding: str, settings: Settings, sign: Sign, unit: str) -> Remedy:
     """What to change. `settings` are the recipe's by their dotted names, none where they are not known."""
     if finding == "past-best":
         change = f"--kimg {sign.since:g}" if unit == "kimg" else f"stop, and use the weights of {unit} {sign.since:g}"
         return Remedy(change, "all that came later made it worse", "Prechelt 1998, Early stopping - but when?")
-    if finding in BY_EVIDENCE:
-        return BY_EVIDENCE[finding][sign.evidence[0].statistic]
-    found = (choice(settings) for choice in REMEDIES[finding])
+    by_cause = BY_EVIDENCE.get(finding, {})
+    choices = by_cause[sign.evidence[0].statistic] if by_cause else REMEDIES[finding]
+    found = (choice(settings) for choice in choices)
     return next(remedy for remedy in found if remedy is not None)
 
 
@@ -50,7 +52,7 @@ def same_rates(ahead: str, behind: str) -> Choice:
 
     def choose(settings: Settings) -> Remedy | None:
         high, low = (settings.get(f"optim.{player}.lr", 0.0) for player in (ahead, behind))
-        if not high > low > 0:
+        if not high > low >= SLOWEST:
             return None
         return Remedy(option(f"optim.{ahead}.lr", f"{low:g}"), f"{ahead} learns faster than {behind} can follow", TTUR)
 
@@ -99,31 +101,41 @@ BROCK = "Brock et al. 2019, BigGAN, section 3"
 ZHAO = "Zhao et al. 2020, Differentiable augmentation for data-efficient GAN training, section 4"
 
 
-def rate(player: str) -> Remedy:
-    """The rate at which most papers learn."""
-    return Remedy(option(f"optim.{player}.lr", "0.0002"), f"{player} takes steps that undo what it has learnt", RADFORD)
+def rate(player: str) -> tuple[Choice, ...]:
+    """The other's rate where that is one that trains, else the one at which most papers learn."""
+    why, other = f"{player} takes steps that undo what it has learnt", "D" if player == "G" else "G"
+
+    def as_the_other(settings: Settings) -> Remedy | None:
+        rate = settings.get(f"optim.{other}.lr", 0.0)
+        return Remedy(option(f"optim.{player}.lr", f"{rate:g}"), why, TTUR) if SLOWEST <= rate <= FASTEST else None
+
+    return as_the_other, always(option(f"optim.{player}.lr", "0.0002"), why, RADFORD)
 
 
-def beta1(player: str) -> Remedy:
+def beta1(player: str) -> tuple[Choice, ...]:
     why = "momentum carries a player past the balance with the other"
-    return Remedy(option(f"optim.{player}.betas", "0.5 0.999"), why, RADFORD)
+    return (always(option(f"optim.{player}.betas", "0.5 0.999"), why, RADFORD),)
 
 
-BY_EVIDENCE: Mapping[str, Mapping[str, Remedy]] = {
+BY_EVIDENCE: Mapping[str, Mapping[str, tuple[Choice, ...]]] = {
     "data": {
-        "data images": Remedy("add images, a hundred at least", "so few are learnt by heart", ZHAO),
-        "data distinct": Remedy("leave the copies out: gannet inspect names them", "G learns what is there", KARRAS),
-        "real low": Remedy("give the images their whole range, from black to white", "tanh goes from -1 to 1", RADFORD),
-        "real high": Remedy(
-            "give the images their whole range, from black to white", "tanh goes from -1 to 1", RADFORD
+        "data images": (always("add images, a hundred at least", "so few are learnt by heart", ZHAO),),
+        "data distinct": (always("leave the copies out: gannet inspect names them", "G learns what is there", KARRAS),),
+        "real low": (
+            always("give the images their whole range, from black to white", "tanh goes from -1 to 1", RADFORD),
         ),
-        "data smallest class": Remedy("--data.no-labels", "a class of a few images is learnt by heart", KARRAS),
-        "data classes told": Remedy("--data.no-labels", "labels that say nothing of the images only split them", BROCK),
+        "real high": (
+            always("give the images their whole range, from black to white", "tanh goes from -1 to 1", RADFORD),
+        ),
+        "data smallest class": (always("--data.no-labels", "a class of a few images is learnt by heart", KARRAS),),
+        "data classes told": (
+            always("--data.no-labels", "labels that say nothing of the images only split them", BROCK),
+        ),
     },
     "settings": {
-        "G.z_dim": Remedy("--G.z-dim 64", "of so few numbers G cannot make so many unlike images", RADFORD),
-        "train.batch": Remedy("--batch 32", "the mean over so few images is mostly noise", BROCK),
-        "D.width": Remedy("--D.width 32", "D is too small to tell G what is wrong", BROCK),
+        "G.z_dim": (always("--G.z-dim 64", "of so few numbers G cannot make so many unlike images", RADFORD),),
+        "train.batch": (always("--batch 32", "the mean over so few images is mostly noise", BROCK),),
+        "D.width": (always("--D.width 32", "D is too small to tell G what is wrong", BROCK),),
         **{f"optim.{player}.lr": rate(player) for player in ("G", "D")},
         **{f"optim.{player}.betas": beta1(player) for player in ("G", "D")},
     },

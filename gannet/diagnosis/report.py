@@ -69,9 +69,17 @@ def summary(diagnosis: Diagnosis, log: Log) -> str:
         return f"Nothing is wrong, and nothing more is gained. {best(log)}"
     if measured is not None:
         return f"Nothing is wrong, and it still gains. {best(log)}"
-    if (coming := expected(log)) is not None:
-        return coming
-    return "Nothing is wrong. Expect losses that go on as they are: they do not fall while samples improve."
+    coming = expected(log) or unsure(log)
+    return coming or "Nothing is wrong. Expect losses that go on as they are: they do not fall while samples improve."
+
+
+def unsure(log: Log) -> str | None:
+    """What the few looks say that there were."""
+    series = known(log, "sample distance", 2)
+    if series is None:
+        return None
+    far = f"samples are {series.values[-1]:.3g} times as far from the data as reals are from each other"
+    return f"Nothing is seen to be wrong, but {len(series)} looks at samples are few: {far}."
 
 
 def expected(log: Log) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gannet.errors import UserError, one_line
+from gannet.errors import UserError
 from gannet.generation.sampler import MOST, Sampler, check_num, hot, in_turn
 from gannet.noise import Stream, normal
 
@@ -233,7 +233,7 @@ def read_latents(file: str | os.PathLike[str]) -> np.ndarray:
         is_fit = isinstance(found, np.ndarray) and found.ndim in (2, 3) and np.issubdtype(found.dtype, np.floating)
         rows = np.array(found[: MOST + 1], dtype=np.float32) if is_fit and found.size else None
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{file} cannot be read as a NumPy file: {one_line(error)}") from error
+        raise UserError(f"{file} is no NumPy file of numbers: gannet sample --save-latents writes one") from error
     if rows is None:
         raise UserError(f"{file} holds no latents: they are numbers [N, z_dim], or w [N, layers, w_dim]")
     check_num(len(found), 1, f"the number of latents in {file}")

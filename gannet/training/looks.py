@@ -3,11 +3,14 @@
 Nothing here moves what trains, nor its random numbers: the loop seeds them before each draw and each loss.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gannet.data.batch import Batch
 from gannet.images import to_float
@@ -46,10 +49,11 @@ class Looks:
         t = self.t
         reseed(t.recipe.seed, -3, t.cur_nimg)
         samples = self.samples()
+        ratings = self.of_d(samples)
         if not t.engine.ranks.first:
             return {}
         found = self.of_data() if t.cur_nimg == 0 else {}
-        return found | self.of_pixels(samples) | self.of_features(samples) | self.of_d(samples)
+        return found | self.of_pixels(samples) | self.of_features(samples) | ratings
 
     def samples(self) -> Tensor:
         """Those of the same noise each time, in [-1, 1]. Every rank must call it, as `Gallery.generated`."""
@@ -127,30 +131,51 @@ class Looks:
 
     @torch.no_grad()
     def of_d(self, samples: Tensor) -> dict[str, float]:
-        """D's logits of reals that it trains on, of held-out ones and of samples, in eval mode, not augmented."""
+        """D's logits of reals that it trains on, of held-out ones and of samples, none of them augmented.
+
+        Every rank must call it.
+        """
         t, loader = self.t, self.t.loader
         D = t.networks["D"]
-        was_training, groups = D.training, {"real": self.reals, "sample": (samples.to(t.engine.device), self.labels)}
+        groups = {"real": self.reals, "sample": (samples.to(t.engine.device), self.labels)}
         known = np.flatnonzero(loader.dataset.held_out_labels >= 0)
         if len(known):
             some = known[np.unique(np.linspace(0, len(known) - 1, NUM).round().astype(int))]
             x = to_float(torch.from_numpy(loader.dataset.held_out[some])).to(t.engine.device)
             groups["held-out"] = x, loader.one_hot(loader.dataset.held_out_labels[some])
-        D.eval()
-        with t.engine.autocast():
+        with batch_by_batch(D), t.engine.autocast():
             logits = {name: self.rated(D, x, c) for name, (x, c) in groups.items()}
-        D.train(was_training)
         found = {f"D of {name}": float(value.mean()) for name, value in logits.items()}
         found["real above sample"] = above(logits["real"], logits["sample"])
         if "held-out" in logits:
             found["real above held-out"] = above(logits["real"], logits["held-out"])
         return found
 
-    def rated(self, D: torch.nn.Module, x: Tensor, c: Tensor) -> Tensor:
+    def rated(self, D: nn.Module, x: Tensor, c: Tensor) -> Tensor:
         """Logits, some at a time, so that memory suffices where a batch's does."""
-        size = self.t.micro
-        parts = zip(x.split(size), c.split(size), strict=True)
+        num = -(-len(x) // self.t.micro)
+        parts = zip(x.tensor_split(num), c.tensor_split(num), strict=True)
         return torch.cat([D(*some).reshape(len(some[0]), -1).mean(1).double().cpu() for some in parts])
+
+
+@contextmanager
+def batch_by_batch(D: nn.Module) -> Iterator[None]:
+    """D in eval mode, but for batch norm, which takes each batch's own statistics as while D learns; left as it was.
+
+    The running statistics are of reals and fakes mixed, and rate neither as D does (docs/quality.md).
+    """
+    norms = [module for module in D.modules() if isinstance(module, _BatchNorm)]
+    buffers = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
+    before, was_training = [buffer.clone() for buffer in buffers], D.training
+    D.eval()
+    for norm in norms:
+        norm.train()
+    try:
+        yield
+    finally:
+        for buffer, value in zip(buffers, before, strict=True):
+            buffer.copy_(value)
+        D.train(was_training)
 
 
 class Space:

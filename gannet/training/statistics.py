@@ -25,7 +25,7 @@ from noise (`gannet.training.looks`). As many reals have a diversity and a dista
 | `real low`, `real high`, `sample low`, `sample high` | the darkest and the brightest pixel, in [-1, 1] |
 | `real mean`, `sample mean` | mean of all pixels |
 | `sample saturated` | fraction of pixels at either end of the range |
-| `D of real`, `D of held-out`, `D of sample` | mean logit of reals it trains on, of others, of samples; in eval mode |
+| `D of real`, `D of held-out`, `D of sample` | mean logit of reals it trains on, of others, of samples, unaugmented |
 | `real above sample`, `real above held-out` | fraction of pairs in which D rates the real that it trains on higher |
 | `data images`, `data distinct` | images, and the fraction of them that is no copy of another; at the beginning |
 | `data smallest class`, `data largest class` | images in it; at the beginning |

@@ -7,7 +7,7 @@ import pytest
 from played import path, played
 
 from gannet.diagnosis import Diagnosis, Log, Series, diagnose
-from gannet.diagnosis.report import expected
+from gannet.diagnosis.report import expected, unsure
 
 LOOKS = 20
 END = 100.0
@@ -168,3 +168,12 @@ def test_what_to_expect_follows_from_the_run() -> None:
     )
     assert "no longer come nearer" in (expected(looked(sample_distance=np.full(LOOKS, 5.0))) or "")
     assert expected(Log({})) is None
+
+
+def test_a_few_looks_are_said_to_be_few() -> None:
+    log = looked(sample_distance=np.full(LOOKS, 149.0))
+    short = Log({name: series.until(series.at[2]) for name, series in log.series.items()}, log.unit, log.length)
+    assert expected(short) is None
+    assert (unsure(short) or "").startswith(
+        "Nothing is seen to be wrong, but 3 looks at samples are few: samples are 149 times as far from the data"
+    )

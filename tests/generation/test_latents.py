@@ -150,9 +150,9 @@ class Evil:
 
 BAD: list[tuple[Any, str]] = [
     (None, "there is no file latents.npy: gannet sample --save-latents writes one"),
-    (b"", "latents.npy cannot be read as a NumPy file"),
-    (b"mine", "latents.npy cannot be read as a NumPy file"),
-    (np.array([Evil()]), "latents.npy cannot be read as a NumPy file"),
+    (b"", "latents.npy is no NumPy file of numbers"),
+    (b"mine", "latents.npy is no NumPy file of numbers"),
+    (np.array([Evil()]), "latents.npy is no NumPy file of numbers"),
     (np.zeros((3, 6)), "has rows of 6 values, and this G takes z of 5, or 8 with the classes beside them"),
     (np.zeros((3, 5), int), "holds no latents"),
     (np.zeros((0, 5)), "holds no latents"),

@@ -2,16 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from runs import NOISY, TINY, contents, stopped, train
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 import gannet.api as api
 import gannet.training.run as run_module
+from gannet.config import overridden
+from gannet.plan import random_dataset
+from gannet.recipes import recipe as named
+from gannet.training.build import build_training, completed
+from gannet.training.engine import Engine
 from gannet.training.features import (
     RandomNet,
     Whitened,
@@ -21,7 +26,7 @@ from gannet.training.features import (
     to_nearest,
     told_apart,
 )
-from gannet.training.looks import Space
+from gannet.training.looks import Looks, Space
 from gannet.training.run import Run
 
 Pictures = Callable[..., Path]
@@ -175,3 +180,17 @@ def test_a_step_of_nothing_is_an_update_of_nothing(pictures: Pictures, tmp_path:
     (first,) = [line for line in lines if "update D" in line]
     assert first["iteration"] == 1 and first["update D"] == 0
     assert 1e-3 < first["update G"] < 1  # Adam's first step moves every weight by the rate
+
+
+def test_d_is_asked_as_it_learns_and_left_as_it_was() -> None:
+    recipe = completed(overridden(named("dcgan"), {**TINY, "D.norm": "batch"}))
+    t = build_training(recipe, random_dataset(recipe, 3, ()), Engine(torch.device("cpu")))
+    norm = next(module for module in t.networks["D"].modules() if isinstance(module, nn.BatchNorm2d))
+    asked = Looks(t).take()
+    cast(Tensor, norm.running_mean).fill_(50.0)  # what eval mode would go by
+    kept = {name: buffer.clone() for name, buffer in t.networks["D"].named_buffers()}
+    again = Looks(t).take()
+    for name in ("D of real", "D of sample", "real above sample"):
+        assert again[name] == asked[name]
+    assert all(torch.equal(buffer, kept[name]) for name, buffer in t.networks["D"].named_buffers())
+    assert t.networks["D"].training

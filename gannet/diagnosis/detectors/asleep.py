@@ -28,7 +28,7 @@ def of_samples(log: Log) -> Sign | None:
     series, since = known(log, "real above sample"), stay_far(log)
     if series is None or since is None:
         return None
-    begin = lasting_looks(log, series.at, series.values < TELLS)
+    begin = lasting_looks(log, series.at, np.abs(series.values - 0.5) < TELLS - 0.5)
     if begin is None:
         return None
     rated = Evidence("real above sample", float(np.median(series.values[-3:])), TELLS, PAIRS)

@@ -12,7 +12,7 @@ export function colourOf(name, place) {
   if (/after$/.test(name)) return "--curve-3";
   if (/(^|\s)D$|D\(x\)|real/.test(name)) return "--curve-1";
   if (/(^|\s)G$|D\(G|fake/.test(name)) return "--curve-2";
-  return `--curve-${(place % 6) + 1}`;
+  return `--curve-${(place % 3) + 4}`;
 }
 
 function movingMean(values) {

@@ -25,6 +25,11 @@ export function Play({ name }) {
   const { data: run, error } = useAsk(ofRun(name));
   const head = html`<div class="head-row run-head"><h1>${name}</h1></div><${RunTabs} name=${name} page="play" />`;
   if (!run) return html`${head}${error ? html`<${Failure}>${error}<//>` : html`<${Loading} what="Reading the run" />`}`;
+  if ((run.recipe["data.kind"] ?? "images") !== "images") {
+    return html`${head}<div class="empty"><h2>Nothing to play with here</h2>
+      <p>This generator makes ${run.recipe["data.kind"] === "clips" ? "clips" : "images of images"}, not images of noise.
+        What it makes is on the <a href=${pageOf("run", name)}>training page</a>.</p></div>`;
+  }
   if (!run.has_generator) {
     return html`${head}<div class="empty"><h2>No generator yet</h2>
       <p>It is saved at the run's first checkpoint. The samples so far are on the
