@@ -30,7 +30,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from sabotage_report import Job, autopilot_told, faults_told, healthy_told, picture
+from sabotage_report import Expected, Job, autopilot_told, faults_told, healthy_told, picture
 
 from gannet import sessions
 from gannet.cli import main as gannet_command
@@ -285,6 +285,12 @@ def lasting(kimg: float, seed: int) -> list[str]:
     return [*OF_ALL.split(), "--kimg", f"{kimg:g}", "--seed", str(seed), *moments]
 
 
+def expected(job: Job) -> Expected:
+    """What is known of a fault before its run."""
+    fault = FAULTS[job.name]
+    return Expected(job, fault.right, fault.setting, fault.images != "as they are")
+
+
 def folder_name(name: str, seed: int) -> str:
     kept = "".join(letter if letter.isalnum() else "-" for letter in name.lower())
     return f"{'-'.join(part for part in kept.split('-') if part)}-seed{seed}"
@@ -337,7 +343,7 @@ def main() -> None:
     healthy = [] if asked.autopilot else [name for name in HEALTHY if name in asked.only]
     jobs = [fault_job(out, digits, name, seed, asked.autopilot) for name in faults for seed in asked.seeds]
     good = [healthy_job(out, digits, name, seed) for name in healthy for seed in asked.seeds]
-    references = {seed: reference_job(out, digits, seed) for seed in asked.seeds} if asked.autopilot else {}
+    references = {seed: reference_job(out, digits, seed) for seed in asked.seeds}
     with ThreadPoolExecutor(asked.jobs) as pool:
         list(pool.map(played, [*jobs, *good, *references.values()]))
     for job in [*jobs, *good]:
@@ -345,8 +351,8 @@ def main() -> None:
     if asked.autopilot:
         lines = autopilot_told(jobs, references)
     else:
-        expected = [(job, FAULTS[job.name].right, FAULTS[job.name].setting) for job in jobs]
-        lines = [*(faults_told(expected) if jobs else []), "", *(healthy_told(good) if good else [])]
+        lines = [*(faults_told([expected(job) for job in jobs], references) if jobs else []), ""]
+        lines += healthy_told(good) if good else []
     write_text(out / ("autopilot.md" if asked.autopilot else "sabotage.md"), "\n".join(lines).strip() + "\n")
     print("\n".join(lines))
 

@@ -21,6 +21,8 @@ from gannet.files import write_with
 from gannet.training.changes import changes
 from gannet.training.pictures import read_stats
 
+NEAR = 1.25  # times as far from the data as a healthy run
+
 
 @dataclass(frozen=True)
 class Job:
@@ -68,21 +70,40 @@ class Seen:
         return self.names[0] != "settings" or self.findings[0].sign.evidence[0].statistic == setting
 
 
-def faults_told(expected: Sequence[tuple[Job, Sequence[str], str]]) -> list[str]:
-    """A row of each failure, with its right findings and setting, and the share in which a right finding leads."""
-    rows, hits = [], 0
-    for job, right, setting in expected:
+@dataclass(frozen=True)
+class Expected:
+    """A run made to fail: the findings that are right, the setting that was put wrong, whether its data were."""
+
+    job: Job
+    right: Sequence[str]
+    setting: str
+    of_data: bool
+
+
+def faults_told(expected: Sequence[Expected], references: Mapping[int, Job]) -> list[str]:
+    """A row of each fault, and the shares in which a right finding leads: of all, and of those that did fail.
+
+    A run has failed where its data were at fault, or where it ended `NEAR` times as far from them as the healthy one.
+    """
+    judge = Judge()
+    healthy = {seed: judge(job) for seed, job in references.items()}
+    rows, hits = [], {True: [], False: []}
+    for one in expected:
+        job, right = one.job, one.right
+        ratio = None if one.of_data else judge(job) / healthy[job.seed]
         seen = Seen.of(job.run)
-        is_right = seen.is_right(right, setting)
-        hits += is_right
+        is_right = seen.is_right(right, one.setting)
+        hits[ratio is None or ratio > NEAR].append(is_right)
+        distance = "its data" if ratio is None else f"{ratio:.2f}"
         leading, *others = seen.names or ["none"]
         since = f"{seen.findings[0].sign.since:.3g}" if seen.findings else ""
         verdict = "yes" if is_right else "**no**"
-        rows.append(
-            (job.name, job.seed, ", ".join(right), leading, since, verdict, ", ".join(others), ", ".join(seen.live))
-        )
-    head = "fault | seed | right | leads | since, kimg | right? | others | arose while it trained"
-    return [*table(head, rows), "", f"A right finding leads in {hits} of {len(rows)}: {hits / len(rows):.0%}."]
+        told = ", ".join(right), leading, since, verdict, ", ".join(others), ", ".join(seen.live)
+        rows.append((job.name, job.seed, distance, *told))
+    head = "fault | seed | distance / healthy | right | leads | since, kimg | right? | others | arose while it trained"
+    failed, borne = hits[True], hits[False]
+    share = f"A right finding leads in {sum(failed)} of the {len(failed)} runs that failed"
+    return [*table(head, rows), "", f"{share}, and in {sum(borne)} of the {len(borne)} that bore their fault."]
 
 
 def healthy_told(jobs: Sequence[Job]) -> list[str]:
@@ -136,8 +157,8 @@ def autopilot_told(jobs: Sequence[Job], references: Mapping[int, Job]) -> list[s
         ratios.append(distance / healthy[job.seed])
         numbers = f"{distance:.1f}", f"{healthy[job.seed]:.1f}", f"{ratios[-1]:.2f}"
         rows.append((job.name, job.seed, "; ".join(made) or "none", *numbers))
-    near = sum(ratio <= 1.25 for ratio in ratios)
-    said = f"Within 1.25 of the healthy run in {near} of {len(rows)}: {near / len(rows):.0%}"
+    near = sum(ratio <= NEAR for ratio in ratios)
+    said = f"Within {NEAR} of the healthy run in {near} of {len(rows)}: {near / len(rows):.0%}"
     head = "fault | seed | changes, from which kimg on | distance | healthy | ratio"
     return [*table(head, rows), "", f"{said}; median {median(ratios):.2f}."]
 
