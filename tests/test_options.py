@@ -190,6 +190,7 @@ def test_questions_of_the_command_do_not_touch_the_recipe() -> None:
         "private": False,
         "if_exists": "refuse",
         "track": None,
+        "autopilot": False,
         "dry_run": True,
         "json": True,
         "allow_code": False,

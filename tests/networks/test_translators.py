@@ -62,7 +62,7 @@ def test_shapes(row: str, size: int, channels: int) -> None:
 def test_the_settings_of_each() -> None:
     assert {row: list(settings_of(TRANSLATORS.find(row))) for row in TRANSLATORS.rows} == {
         "unet": ["width", "max_width", "depth", "dropout", "norm"],
-        "resnet-blocks": ["width", "blocks"],
+        "resnet-blocks": ["width", "blocks", "norm"],
         "srresnet": ["scale", "width", "blocks"],
         "rrdb": ["scale", "width", "blocks", "growth"],
     }

@@ -180,7 +180,9 @@ def test_a_longer_run_goes_on_from_the_end(run: Path, tmp_path: Path) -> None:
         assert not api.resume(run, kimg=0.044).finished
     assert api.resume(run).finished
     expected, found = contents(whole), contents(run)
-    assert found["state"] == expected["state"] and found["lines"] == expected["lines"]
+    assert found["state"] == expected["state"]
+    lines = [[line for line in each["lines"] if "loss D" in line] for each in (found, expected)]
+    assert lines[0] == lines[1]  # looks at samples stand at parts of the length that was known
     assert api.resume(run, epochs=1).finished
     assert contents(run)["state"] == expected["state"]
     assert 'length = "0.024 kimg"' in (run / "recipe.toml").read_text()
