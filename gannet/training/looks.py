@@ -108,7 +108,7 @@ class Looks:
         spread = np.unique(np.linspace(0, len(dataset.images) - 1, DISTINCT).round().astype(int))
         different = {dataset.images[i].tobytes() for i in spread}
         found = {"data images": float(len(dataset.images)), "data distinct": len(different) / len(spread)}
-        if dataset.classes and self.t.game.labels_for_d:
+        if dataset.classes and self.t.recipe.data.labels:
             counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
             found |= {"data smallest class": float(counts.min()), "data largest class": float(counts.max())}
             if self.space:
