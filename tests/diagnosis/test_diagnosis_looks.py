@@ -94,7 +94,7 @@ def test_a_start_without_a_way_out() -> None:
     at = np.linspace(0, END, LOOKS)
     log = Log({**log.series, "sample saturated": Series(at, np.ones(LOOKS))}, "kimg", END, log.settings)
     assert names(diagnose(log))[0] == "bad-start"
-    fine = {**log.series, "sample distance": looked().series["sample distance"]}
+    fine = {**log.series, "sample distance": looked(sample_distance=FALLING / 4).series["sample distance"]}
     assert diagnose(Log(fine, "kimg", END, log.settings)).findings == []
     goes_on = {**log.settings, "run.init": "another run"}
     assert "bad-start" not in names(diagnose(Log(log.series, "kimg", END, goes_on)))
@@ -177,3 +177,11 @@ def test_a_few_looks_are_said_to_be_few() -> None:
     assert (unsure(short) or "").startswith(
         "Nothing is seen to be wrong, but 3 looks at samples are few: samples are 149 times as far from the data"
     )
+
+
+@pytest.mark.parametrize(("distance", "found"), [(5.0, True), (1.5, False)])
+def test_beside_a_setting_out_of_range_a_smaller_distance_counts(distance: float, found: bool) -> None:
+    """One look in four is far better than the others."""
+    values = np.where(np.arange(LOOKS) % 4 == 3, 0.5 * distance, distance)
+    assert ("settings" in names(diagnose(looked({"D.width": 2}, sample_distance=values)))) == found
+    assert names(diagnose(looked(sample_distance=values))) == []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gannet.diagnosis.detectors.looked import SETTLED, known, lasting_looks
+from gannet.diagnosis.detectors.looked import SETTLED, known, lasting_looks, smoothed
 from gannet.diagnosis.finding import Evidence, Sign
 from gannet.diagnosis.series import Log, Series, lasting, look, moments
 
@@ -53,7 +53,7 @@ def fewer(log: Log) -> Sign | None:
     series = known(log, "diversity")
     if series is None:
         return None
-    smooth = np.array([np.median(series.values[max(0, i - 2) : i + 1]) for i in range(len(series))])
+    smooth = smoothed(series.values, 3)
     best = np.maximum.accumulate(np.where(np.arange(len(smooth)) < 2, 0.0, smooth))
     since = lasting_looks(log, series.at, (best > HAD) & (series.values < FALLEN * best))
     if since is None:

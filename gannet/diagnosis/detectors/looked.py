@@ -8,6 +8,7 @@ FEWEST = 3  # looks in a row: one may be chance
 LASTS = 0.08  # of the run
 SETTLED = 0.25  # of the run: until then all samples are far from the data
 FAR = 12.0  # times as far from reals as other reals are: a grey blur has 60 to 300, a run that works comes below
+NEAR = 2.5  # the same: runs that work come below it; where another sign is there, to stay above it is enough
 FALLS = 0.7  # of what it was a third of the time ago: a distance that falls so is under way
 
 DISTANCE = "how far samples are from the data, in times of what reals are from other reals"
@@ -38,20 +39,25 @@ def far_since(log: Log) -> float | None:
     return lasting_looks(log, series.at, (series.at >= SETTLED * log.whole) & (series.values > FAR))
 
 
-def stay_far(log: Log) -> float | None:
-    """Since when samples have been far from the data without coming nearer, after the run's first part."""
+def smoothed(values: np.ndarray, width: int = 5) -> np.ndarray:
+    """The median of each value and of those before it, `width` in all."""
+    return np.array([np.median(values[max(0, i - width + 1) : i + 1]) for i in range(len(values))])
+
+
+def stay_far(log: Log, bound: float = FAR) -> float | None:
+    """Since when samples have been so far from the data without coming nearer, after the run's first part."""
     series = known(log, "sample distance")
     if series is None:
         return None
-    at, values = series.at, series.values
+    at, values = series.at, smoothed(series.values)
     before = np.interp(at * 2 / 3, at, values)
-    return lasting_looks(log, at, (at >= SETTLED * log.whole) & (values > FAR) & (values > FALLS * before))
+    return lasting_looks(log, at, (at >= SETTLED * log.whole) & (values > bound) & (values > FALLS * before))
 
 
-def is_far(log: Log) -> float | None:
-    """How far samples are now, where that is far; None too where it is not known."""
+def is_far(log: Log, bound: float = FAR) -> float | None:
+    """How far samples are now, where that is so far; None too where it is not known."""
     series = known(log, "sample distance")
     if series is None:
         return None
     now = float(np.median(series.values[-FEWEST:]))
-    return now if now > FAR else None
+    return now if now > bound else None

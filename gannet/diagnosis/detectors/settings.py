@@ -6,7 +6,7 @@ A setting alone is no fault: there are runs that bear it.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gannet.diagnosis.detectors.looked import DISTANCE, FAR, far_since, is_far
+from gannet.diagnosis.detectors.looked import DISTANCE, NEAR, far_since, is_far, stay_far
 from gannet.diagnosis.finding import Evidence, Sign
 from gannet.diagnosis.series import Log
 
@@ -22,10 +22,10 @@ USUAL = 2e-4  # the rate that is advised: one that is lower is not the one to br
 def settings(log: Log) -> Sign | None:
     """The first setting that is out of range, where samples are bad."""
     evidence = next(out_of_range(log.settings), None)
-    since, far = far_since(log), is_far(log)
+    since, far = far_since(log) or stay_far(log, NEAR), is_far(log, NEAR)
     if evidence is None or since is None or far is None:
         return None
-    return Sign(since, None, 0.8, [evidence, Evidence("sample distance", far, FAR, DISTANCE)])
+    return Sign(since, None, 0.8, [evidence, Evidence("sample distance", far, NEAR, DISTANCE)])
 
 
 def out_of_range(values: Mapping[str, Any]) -> Iterator[Evidence]:

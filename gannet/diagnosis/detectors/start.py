@@ -1,6 +1,6 @@
 """A start from which there is no way: weights so large that nothing they make can be moved."""
 
-from gannet.diagnosis.detectors.looked import FALLS, known
+from gannet.diagnosis.detectors.looked import NEAR, known
 from gannet.diagnosis.finding import Evidence, Sign
 from gannet.diagnosis.series import Log
 
@@ -13,7 +13,7 @@ def bad_start(log: Log) -> Sign | None:
     if series is None or series.at[0] > 0 or "run.init" in log.settings:
         return None
     share, distance = float(series.values[0]), known(log, "sample distance", 2)
-    moved = distance is not None and distance.values[-1] < FALLS * distance.values[0]
+    moved = distance is not None and distance.values[-1] < NEAR
     if share < SATURATED or moved:
         return None
     about = "of the pixels that an untrained G made, the part at an end of the range"
