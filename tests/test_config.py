@@ -64,7 +64,7 @@ def another(name: str, value: Any, of: Recipe) -> Any:
         "G.norm": "batch"
         if value in ("conditional", "instance")
         else "instance"
-        if of.G.name == "unet"
+        if of.G.name in ("unet", "resnet-blocks")
         else "conditional",
         "G.scale": 2 if value != 2 else 4,
         "D.minibatch": "deviation",

@@ -1,25 +1,20 @@
-"""The convolutions that halve and double an image: 4x4, stride 2, padding 1; and G's first, of one pixel to 4x4.
+"""The convolutions that halve and double an image: 4x4, stride 2, padding 1.
 
 While training on the CPU, those of many features at few pixels are computed as one matrix product over
 patches. The weights of such a layer do not fit the cache, and the library's convolution streams them
 anew for each image; the product took 2/3 of its time in float32, and 1/5 for the gradients of the
 weights in bfloat16 (256 to 512 features at 8x8, 128 images). In bfloat16 it pays from 64 to 128 features on.
-
-In eval mode a single image on the CPU is doubled by a product too, with weights as they lie, where that is faster:
-1/2 of the time for 512 to 256 features at 4x4, and 1/3 for 64 features to the colours of an image, on one thread.
-G's first convolution as a product took 1/5.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import fold, pad
+from torch.nn.functional import pad
 
 PRODUCT_FEATURES = 256 * 512  # in times out: from here on the product was the faster one
 PRODUCT_FEATURES_BFLOAT16 = 64 * 128
 PRODUCT_SIDE = 4  # and at most this many patches a side
-COLOURS = 4  # features of an image, at most
 
 
 class HalvingConv(nn.Conv2d):
@@ -43,37 +38,16 @@ class DoublingConv(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, 4, 2, 1, bias=False)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        is_faster = is_product_faster(input, self.in_channels * self.out_channels, input.shape[2])
-        if self.training and is_faster:
-            patches = input.permute(0, 2, 3, 1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
-            return Sums.apply(patches.unflatten(3, (4, 4, self.out_channels))).permute(0, 3, 1, 2)
-        if not self.training and len(input) == 1 and (is_faster or is_to_colours(input, self.out_channels)):
-            patches = self.weight.flatten(1).T @ input.flatten(2)
-            return fold(patches, (2 * input.shape[2], 2 * input.shape[3]), 4, padding=1, stride=2)
-        return super().forward(input, output_size)
-
-
-class FirstConv(nn.ConvTranspose2d):
-    """z `[N, C, 1, 1]` to `[N, out, 4, 4]`."""
-
-    def __init__(self, in_channels: int, out_channels: int):
-        super().__init__(in_channels, out_channels, 4, bias=False)
-
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if self.training:
+        if not (self.training and is_product_faster(input, self.in_channels * self.out_channels, input.shape[2])):
             return super().forward(input, output_size)
-        return (input.flatten(1) @ self.weight.flatten(1)).unflatten(1, (self.out_channels, 4, 4))
+        patches = input.permute(0, 2, 3, 1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
+        return Sums.apply(patches.unflatten(3, (4, 4, self.out_channels))).permute(0, 3, 1, 2)
 
 
 def is_product_faster(x: Tensor, features: int, num_patches: int) -> bool:
     """Whether a layer of so many features in times out, and patches a side, is one that the module is about."""
     least = PRODUCT_FEATURES_BFLOAT16 if x.dtype == torch.bfloat16 else PRODUCT_FEATURES
     return x.device.type == "cpu" and features >= least and num_patches <= PRODUCT_SIDE
-
-
-def is_to_colours(x: Tensor, features: int) -> bool:
-    """Whether a layer of so many features out, which doubles x on the CPU, makes an image."""
-    return x.device.type == "cpu" and features <= COLOURS
 
 
 class Patches(torch.autograd.Function):

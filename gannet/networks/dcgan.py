@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gannet.errors import UserError
 from gannet.networks.attention import SelfAttention, check_attention
 from gannet.networks.base import Rating
-from gannet.networks.conv import DoublingConv, FirstConv, HalvingConv
+from gannet.networks.conv import DoublingConv, HalvingConv
 from gannet.networks.layers import (
     ClassBatchNorm,
     ClassEmbedding,
@@ -92,7 +92,7 @@ class Generator(nn.Module):
         blocks: list[nn.Module] = []
         for i, (size, after) in enumerate(zip(sizes, features, strict=True)):
             if i == 0:
-                blocks += block(FirstConv(start, after))
+                blocks += block(nn.ConvTranspose2d(start, after, 4, 1, 0, bias=False))
             else:
                 blocks += block(DoublingConv(features[i - 1], after))
                 for _ in range(extra_convs):

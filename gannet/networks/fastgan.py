@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from gannet.errors import UserError
 from gannet.networks.base import Rating
-from gannet.networks.conv import FirstConv, HalvingConv
+from gannet.networks.conv import HalvingConv
 from gannet.networks.layers import (
     ClassEmbedding,
     LabelledNoise,
@@ -72,7 +72,7 @@ class Generator(nn.Module):
         self.sizes = [2**i for i in range(2, resolution.bit_length())]
         features = {size: features_at(G_TIMES, size, width) for size in self.sizes}
         self.start = nn.Sequential(
-            FirstConv(self.noise.out_dim, 2 * features[4]),
+            nn.ConvTranspose2d(self.noise.out_dim, 2 * features[4], 4, bias=False),
             nn.BatchNorm2d(2 * features[4]),
             nn.GLU(dim=1),
         )

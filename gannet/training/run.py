@@ -31,8 +31,8 @@ from gannet.training.rating import as_rater, real_logits
 
 SECONDS_BETWEEN_CURVES = 300.0
 MAX_RETURNS = 3  # to a checkpoint, because training diverged
-MOST_LOOKS = 40  # at samples in a run, beside the first and the last,
-BETWEEN_ITERATIONS, BETWEEN_IMAGES = 100, 3200  # from one to the next at least: more often they would cost over 3%
+BETWEEN_ITERATIONS, BETWEEN_IMAGES = 100, 3200  # from a look at samples to the next: more often they would cost over 3%
+BETWEEN_SHARE = 1 / 40  # of the run so far, where that is more
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,7 @@ class Run:
         self.checkpoints_when = to_when(recipe.checkpoints.when, self.images_per)
         self.evaluations_when = When(every=1000 * recipe.train.evaluate_every)
         self.gallery, self.looks = Gallery(self.training), Looks(self.training)
-        between = max(BETWEEN_IMAGES, BETWEEN_ITERATIONS * self.images_per["iterations"])
-        self.looks_when = When(every=max(between, self.total_nimg / MOST_LOOKS))
+        self.between_looks = max(BETWEEN_IMAGES, BETWEEN_ITERATIONS * self.images_per["iterations"])
         self.started = time.monotonic() - self.seconds
 
     def play(self, stop: Callable[[], bool], agreed: Callable[[], None] = lambda: None) -> bool:
@@ -137,14 +136,14 @@ class Run:
         t = self.training
         sample_at = self.samples_when.next(t.cur_nimg)
         save_at = self.checkpoints_when.next(t.cur_nimg)
-        look_at = self.looks_when.next(t.cur_nimg)
+        look_at = next_look(t.cur_nimg, self.between_looks)
         try:
             for cur_nimg in play(t, self.total_nimg):
                 if t.iteration % t.recipe.stats.every == 0:
                     self.write_stats()
                 if cur_nimg >= look_at and cur_nimg < self.total_nimg:
                     self.look()
-                    look_at = self.looks_when.next(cur_nimg)
+                    look_at = next_look(cur_nimg, self.between_looks)
                 if cur_nimg < self.total_nimg and (cur_nimg >= sample_at or self.evaluation_is_due):
                     self.tick()
                     sample_at = self.samples_when.next(cur_nimg)
@@ -376,3 +375,11 @@ class Run:
 def finite(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values with None in the place of numbers that are NaN or infinite, which JSON does not have."""
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+
+
+def next_look(cur_nimg: int, between: float) -> float:
+    """The images after which samples are looked at next; of no run's length, so that a run made longer has the same."""
+    moment = between
+    while moment <= cur_nimg:
+        moment += max(between, BETWEEN_SHARE * moment)
+    return moment

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
 from gannet.networks import conv
-from gannet.networks.conv import DoublingConv, FirstConv, HalvingConv, Patches, Sums
+from gannet.networks.conv import DoublingConv, HalvingConv, Patches, Sums
 
 F64 = torch.float64
 
@@ -37,30 +37,6 @@ def test_gradients_and_their_gradients_are_right(layer: nn.Module) -> None:
     weights = list(layer.parameters())
     assert torch.autograd.gradcheck(lambda x, *_: layer(x), (x, *weights))
     assert torch.autograd.gradgradcheck(lambda x, *_: layer(x), (x, *weights))
-
-
-@pytest.mark.parametrize("num", [1, 2])
-@pytest.mark.parametrize("layer", [DoublingConv(6, 5), DoublingConv(6, 3), FirstConv(6, 5)])
-def test_eval_mode_makes_the_same(layer: nn.ConvTranspose2d, num: int) -> None:
-    side = 1 if isinstance(layer, FirstConv) else 4
-    x = torch.randn(num, 6, side, side, dtype=F64, requires_grad=True)
-    layer.to(F64)
-    stride, padding = (1, 0) if isinstance(layer, FirstConv) else (2, 1)
-    made, plain = layer.eval()(x), conv_transpose2d(x, layer.weight, None, stride, padding)
-    assert torch.allclose(made, plain, rtol=1e-12)
-    back = torch.randn_like(plain)
-    for one, other in zip(*(torch.autograd.grad(y, (x, layer.weight), back) for y in (made, plain)), strict=True):
-        assert torch.allclose(one, other, rtol=1e-10)
-
-
-def test_a_single_image_in_eval_mode_is_a_product_where_that_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    called: list[int] = []
-    monkeypatch.setattr(conv, "fold", lambda patches, *args, **kwargs: called.append(len(patches)))
-    for into, out, side, num in [(512, 256, 4, 1), (64, 3, 32, 1), (64, 64, 16, 1), (512, 256, 8, 1), (512, 256, 4, 2)]:
-        DoublingConv(into, out).eval()(torch.zeros(num, into, side, side))
-        called.append(0)
-    assert called == [1, 0, 1, 0, 0, 0, 0]
 
 
 def test_sums_are_the_transpose_of_patches() -> None:

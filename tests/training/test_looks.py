@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from runs import NOISY, TINY, contents, stopped, train
@@ -27,7 +28,7 @@ from gannet.training.features import (
     told_apart,
 )
 from gannet.training.looks import Looks, Space
-from gannet.training.run import Run
+from gannet.training.run import Run, next_look
 
 Pictures = Callable[..., Path]
 FAR_APART = 100 * torch.eye(5, dtype=torch.float64)
@@ -39,6 +40,14 @@ def often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(run_module, "BETWEEN_ITERATIONS", 2)
     monkeypatch.setattr(run_module, "BETWEEN_IMAGES", 0)
     yield
+
+
+def test_looks_grow_rarer_and_never_closer_than_asked() -> None:
+    moments = sorted({next_look(nimg, 100.0) for nimg in range(0, 10**6, 50)})
+    assert moments[:40] == [100.0 * i for i in range(1, 41)] and moments[40] == 4100
+    steps = np.diff(moments)
+    assert steps.min() >= 100 and steps[-1] == pytest.approx(moments[-2] / 40)
+    assert len(moments) < 300
 
 
 def test_numbers_of_points_by_hand() -> None:
