@@ -1,5 +1,7 @@
 """A run diagnosed while it goes on: a listener that says what is wrong once, when it arises and when it clears."""
 
+import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +34,7 @@ class Watch:
         self.settings: Mapping[str, Any] = {}
         self.length, self.newest = 0.0, 0.0
         self.stride, self.count = 1, 0
+        self.broken = False
 
     def begin(self, run: Run) -> None:
         """Takes up what stats.jsonl of the run's folder holds, as if it had been there all the time."""
@@ -52,8 +55,18 @@ class Watch:
     def on_stats(self, line: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """Remembers a line of numbers; after that of a look at samples, the findings that arose or cleared."""
         self.remember(line)
-        if LOOKED not in line:
+        if LOOKED not in line or self.broken:
             return []
+        try:
+            return self.on_look(line)
+        except Exception:  # a fault of ours must not end somebody's run of days
+            self.broken = True
+            traceback.print_exc()
+            print("the diagnosis has a fault of its own: the run goes on without it", file=sys.stderr, flush=True)
+            return []
+
+    def on_look(self, line: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Diagnoses the run, prints what is new, and gives the lines that say so."""
         before = {finding.finding for finding in self.diagnosis.findings if finding.active}
         self.diagnosis = diagnose(self.log)
         self.diagnosed()

@@ -113,3 +113,15 @@ def test_findings_stand_on_the_curves(tmp_path: Path) -> None:
     save_curves(lines, tmp_path / "plain.png")
     save_curves(marked, tmp_path / "marked.png")
     assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "marked.png").read_bytes()
+
+
+def test_a_fault_of_the_diagnosis_does_not_end_the_run(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(log: Any) -> Any:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("gannet.watching.diagnose", broken)
+    assert train(pictures(40), tmp_path / "run", TINY).finished
+    told = capsys.readouterr().err
+    assert told.count("Traceback") == 1 and told.count("the run goes on without it") == 1

@@ -18,7 +18,7 @@ PANELS = (
     ("D's rating", ("D(x)", "D(G(z))", "accuracy", "accuracy real", "accuracy fake")),
     ("gradient norm", ("grad norm D", "grad norm G")),
     ("distance", METRICS),
-    ("samples beside reals", ("diversity", "duplicates", "real above sample", "real above held-out")),
+    ("samples beside reals", ("diversity", "duplicates", "copies", "real above sample", "real above held-out")),
     ("distance of samples", ("sample distance",)),
 )
 POINTS = 1000  # of a curve

@@ -11,7 +11,7 @@ from gannet.diagnosis.remedies import remedy
 from gannet.diagnosis.series import Log
 
 Verdict = Literal["healthy", "failing", "failed", "finished"]
-CERTAIN = ("data", "diverging", "not-learning")  # whatever a metric says
+CERTAIN = ("data", "diverging", "not-learning", "copying")  # whatever a metric says
 OF_LOSSES = ("d-wins", "g-wins", "d-asleep", "oscillation", "mode-collapse")  # what looks at samples may contradict
 LASTED = 0.1  # of the run: what has hurt for so long has left it worse
 

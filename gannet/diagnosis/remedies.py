@@ -143,6 +143,8 @@ BY_EVIDENCE: Mapping[str, Mapping[str, tuple[Choice, ...]]] = {
 """What to do about a cause that is known, by the statistic or the setting that shows it."""
 
 R1_FOR_LEAD = ("--penalties.r1.gamma 1", "a bound on D's slope leaves G a gradient where D is sure", MESCHEDER)
+ADA = ("--augment.name ada", "D sees each image in ever new ways", KARRAS)
+AGAINST_MEMORY = (where("augment.name", "none", *ADA), narrower_d, always(*ADA))
 R1_FOR_SWINGS = ("--penalties.r1.gamma 1", "a penalty damps the turning around the balance", MESCHEDER)
 
 REMEDIES: Mapping[str, tuple[Choice, ...]] = {
@@ -157,11 +159,8 @@ REMEDIES: Mapping[str, tuple[Choice, ...]] = {
         ),
         always("--lr 2e-4", "steps so small are lost in rounding", RADFORD),
     ),
-    "d-memorises": (
-        where("augment.name", "none", "--augment.name ada", "D sees each image in ever new ways", KARRAS),
-        narrower_d,
-        always("--augment.name ada", "D sees each image in ever new ways", KARRAS),
-    ),
+    "d-memorises": AGAINST_MEMORY,
+    "copying": AGAINST_MEMORY,
     "diverging": (
         where(
             "train.precision",

@@ -26,6 +26,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "labels-ignored": ("Labels are ignored", "what is drawn has little to do with the class that was asked for."),
     "oscillation": ("The losses swing", "each player undoes what the other has learnt."),
     "mode-collapse": ("Mode collapse", "G draws few things, or, where both losses jumped at once, likely noise."),
+    "copying": ("Training images are copied", "G draws them again, and little else."),
     "past-best": ("Past its best", "the samples have become worse than they were."),
 }
 UNKNOWN = {

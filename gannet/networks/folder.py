@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -124,7 +125,10 @@ def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]
     try:
         build = table.find(config["name"])
         facts = config["resolution"], config["channels"], len(config["classes"])
-        network = build(*facts, **facts_for(build, frames=config.get("frames", 1)), **config["settings"])
+        settings = {**facts_for(build, frames=config.get("frames", 1)), **config["settings"]}
+        with torch.device("meta"):  # what does not fit may be too large for any memory
+            build(*facts, **settings).load_state_dict(weights, assign=True)
+        network = build(*facts, **settings)
         network.load_state_dict(weights)
     except (KeyError, TypeError, RuntimeError) as error:
         reason = f"{str(error).splitlines()[0]}{other}"

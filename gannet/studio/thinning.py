@@ -7,6 +7,7 @@ evenly chosen lines stand for the rest, until `Tail.advance` has come there.
 import json
 import math
 import os
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
@@ -21,6 +22,7 @@ STEP = 2**21  # bytes that one call of `advance` reads
 FEW_BYTES = 2**23  # of a stretch that is read again, line by line
 ROUGH_LINES = 8192
 MOST_NAMES = 500  # statistics of a run, each of which takes memory
+MOST_OTHERS = 50_000  # lines that are no statistics, for the same reason
 SEAM = 64  # bytes before the end that tell whether the file was cut back
 COUNTERS = ("type", "kimg", "iteration", "seconds", "skipped")
 LOW, HIGH, SUM, NUM = range(4)
@@ -212,8 +214,8 @@ class Tail:
         self.seam = b""
         self.blocks = Blocks(self.most)
         self.kimg = -np.inf
-        self.others: list[tuple[int, dict[str, Any]]] = []
-        """Events, findings and metrics, each with its place in the file."""
+        self.others: deque[tuple[int, dict[str, Any]]] = deque(maxlen=MOST_OTHERS)
+        """The last events, findings and metrics, each with its place in the file."""
         self.last: dict[str, Any] = {}
         """The newest line of statistics."""
         self.rough: tuple[np.ndarray, list[dict[str, Any]]] | None = None

@@ -64,6 +64,31 @@ class Whitened:
         return (features.double() - self.mean) @ self.directions
 
 
+@dataclass(frozen=True)
+class Known:
+    """Images that D trains on, by features standardised and not whitened: of few images, whitening would push apart
+    those that it is made of, and no others."""
+
+    scale: Tensor
+    points: Tensor
+    near: float
+    """So near to another of them is one in twenty."""
+
+    @classmethod
+    def by(cls, features: Tensor) -> "Known | None":
+        """By features `[N, d]`; None where these are all the same."""
+        features = features.double()
+        std = features.std(0, correction=0)
+        if not std.max() > 0:
+            return None
+        scale = 1 / std.clamp_min(FLAT * std.max())
+        return cls(scale, features * scale, nearer_than_most(features * scale, 0.05))
+
+    def copies(self, features: Tensor) -> float:
+        """Which part of `features` `[N, d]` is as near to one of these; of other images of the kind, a twentieth."""
+        return float((to_nearest(features.double() * self.scale, self.points) < self.near).double().mean())
+
+
 def effective_number(features: Tensor, width: float) -> float:
     """How many different images there are among `features` `[N, d]`, from 1 to N (Vendi score: Friedman and Dieng
     2023, equation 2), by a Gaussian kernel of so wide a deviation."""
@@ -72,9 +97,21 @@ def effective_number(features: Tensor, width: float) -> float:
     return float(torch.exp(-(shares * shares.log()).sum()))
 
 
-def to_nearest(features: Tensor) -> Tensor:
-    """From each of `features` to the nearest other one, `[N]`."""
+def to_nearest(features: Tensor, others: Tensor | None = None) -> Tensor:
+    """From each of `features` to the nearest of `others`, or to the nearest other one of them, `[N]`."""
+    if others is not None:
+        return torch.cdist(features, others).amin(1)
     return torch.cdist(features, features).fill_diagonal_(float("inf")).amin(1)
+
+
+def nearer_than_most(features: Tensor, part: float) -> float:
+    """A distance that this part of `features` have to their nearest other one, or less; copies count for nothing.
+
+    0 where all are the same.
+    """
+    distances = to_nearest(features)
+    apart = distances[distances > 0]
+    return float(apart.quantile(part)) if len(apart) else 0.0
 
 
 def energy_distance(one: Tensor, other: Tensor) -> float:

@@ -18,11 +18,13 @@ from gannet.networks import TRANSLATORS
 from gannet.noise import Stream, philox
 from gannet.training.engine import reseed
 from gannet.training.features import (
+    Known,
     RandomNet,
     Whitened,
     above,
     effective_number,
     energy_distance,
+    nearer_than_most,
     to_nearest,
     told_apart,
 )
@@ -32,7 +34,8 @@ from gannet.training.pictures import generate
 NUM = 128  # samples, and reals of each group that they are compared with
 GROUPS = 4  # of reals
 FEWEST = 16  # of a group: with fewer nothing is compared
-DISTINCT = 2048  # images among which copies are looked for
+SEARCHED = 2048  # images at most, among which copies are looked for
+ALIKE = 0.02  # of reals are nearer to another one than what counts as a duplicate
 SATURATED = 0.99  # of the range: tanh has no slope there
 
 
@@ -102,12 +105,25 @@ class Looks:
     def net(self) -> RandomNet:
         return RandomNet(self.t.loader.dataset.images.shape[1])
 
+    @cached_property
+    def searched(self) -> np.ndarray:
+        """The images among which copies are looked for: all, or some from everywhere."""
+        last = len(self.t.loader.dataset.images) - 1
+        return np.unique(np.linspace(0, last, SEARCHED).round().astype(int))
+
+    @cached_property
+    def known(self) -> Known | None:
+        """None where the reals are too few, or all the same."""
+        if not self.num:
+            return None
+        parts = np.array_split(self.searched, -(-len(self.searched) // NUM))
+        return Known.by(torch.cat([self.net(self.t.loader.at(part)[0]) for part in parts]))
+
     def of_data(self) -> dict[str, float]:
         """How many images, how many of them are others' copies, the classes, and whether these can be told apart."""
         dataset = self.t.loader.dataset
-        spread = np.unique(np.linspace(0, len(dataset.images) - 1, DISTINCT).round().astype(int))
-        different = {dataset.images[i].tobytes() for i in spread}
-        found = {"data images": float(len(dataset.images)), "data distinct": len(different) / len(spread)}
+        different = {dataset.images[i].tobytes() for i in self.searched}
+        found = {"data images": float(len(dataset.images)), "data distinct": len(different) / len(self.searched)}
         if dataset.classes and self.t.recipe.data.labels:
             counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
             found |= {"data smallest class": float(counts.min()), "data largest class": float(counts.max())}
@@ -126,8 +142,11 @@ class Looks:
         return {name: float(value) for name, value in found.items()}
 
     def of_features(self, samples: Tensor) -> dict[str, float]:
-        """Diversity, duplicates and distance to the data, where they can be had."""
-        return self.space.compare(self.net(samples.to(self.t.engine.device))) if self.space else {}
+        """Diversity, duplicates, copies and distance to the data, where they can be had."""
+        if self.space is None or self.known is None:
+            return {}
+        features = self.net(samples.to(self.t.engine.device))
+        return {**self.space.compare(features), "copies": self.known.copies(features)}
 
     @torch.no_grad()
     def of_d(self, samples: Tensor) -> dict[str, float]:
@@ -186,7 +205,7 @@ class Space:
         first = torch.pdist(reals[0])
         self.width = float(first.median()) / 2
         self.number = float(np.mean([effective_number(some, self.width) for some in reals])) if self.width > 0 else 0.0
-        self.nearest = float(torch.stack([to_nearest(some).min() for some in reals]).min())
+        self.nearest = min(nearer_than_most(some, ALIKE) for some in reals)
         between = [energy_distance(reals[i], reals[k]) for i in range(len(reals)) for k in range(i)]
         self.apart = float(np.mean(between))
 

@@ -20,7 +20,8 @@ from noise (`gannet.training.looks`). As many reals have a diversity and a dista
 | name | meaning |
 |---|---|
 | `diversity` | how many different samples there are, in a fixed feature space |
-| `duplicates` | fraction of samples nearer to another one than any two reals are |
+| `duplicates` | fraction of samples nearer to another one than 49 in 50 reals are to their nearest |
+| `copies` | fraction of samples nearer to a real that D trains on than 19 in 20 such reals are to their nearest |
 | `sample distance` | energy distance of samples and reals there, over that of reals and other reals |
 | `real low`, `real high`, `sample low`, `sample high` | the darkest and the brightest pixel, in [-1, 1] |
 | `real mean`, `sample mean` | mean of all pixels |

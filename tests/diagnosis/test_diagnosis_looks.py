@@ -120,6 +120,19 @@ def test_a_d_that_knows_its_images() -> None:
     assert diagnose(looked(**{"real above held-out": once})).findings == []
 
 
+def test_a_g_that_draws_its_training_images() -> None:
+    copied = np.r_[np.full(8, 0.1), np.linspace(0.2, 0.97, LOOKS - 8)]
+    better: dict[str, Any] = {"fid": FALLING}  # as copies are near to the data, a metric cannot contradict it
+    plain: dict[str, Any] = {}
+    for more in (plain, better):
+        (finding,) = diagnose(looked({"augment.name": "none"}, END, copies=copied, **more)).findings
+        assert (finding.finding, finding.remedy.change) == ("copying", "--augment.name ada")
+        assert finding.sign.since >= 60 and finding.sign.evidence[0].value == 0.97
+    (finding,) = diagnose(looked({"augment.name": "ada"}, copies=copied)).findings
+    assert finding.remedy.change == "--D.width 16"
+    assert diagnose(looked(copies=np.full(LOOKS, 0.3))).findings == []
+
+
 @pytest.mark.parametrize(("rated", "name"), [(0.99, "d-wins"), (0.5, "d-asleep"), (0.02, "g-wins")])
 def test_who_is_ahead_while_samples_stay_far(rated: float, name: str) -> None:
     rates = {"real_above_sample": np.full(LOOKS, rated)}

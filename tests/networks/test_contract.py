@@ -319,6 +319,7 @@ DAMAGE: list[tuple[dict[str, Any] | str, str]] = [
     ({"settings": {"z_dim": 7, "width": 4}}, "do not fit"),
     ({"settings": {"init": "odd"}}, "do not fit"),
     ({"settings": {"width": -1}}, ""),
+    ({"settings": {"width": 2**20}}, "do not fit"),  # a pebibyte, were it made
     ({"settings": None}, "do not fit"),
     ({"name": "dcgna"}, "did you mean 'dcgan'?"),
     ({"name": "os:system"}, "os:system"),

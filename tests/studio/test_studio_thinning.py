@@ -112,6 +112,15 @@ def test_a_removed_file_is_an_empty_one(tmp_path: Path) -> None:
     assert tail.advance() == [] and tail.names == [] and tail.end == 0
 
 
+def test_of_lines_without_end_that_are_no_statistics_the_last_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thinning, "MOST_OTHERS", 3)
+    events = [{"type": "event", "kimg": float(i), "event": "change"} for i in range(10)]
+    tail = tail_of(tmp_path / "stats.jsonl", [*events, *stats(5)])
+    assert [line for _, line in tail.others] == events[-3:]
+
+
 def test_a_long_file_opens_roughly_and_then_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thinning, "STEP", 4000)
     monkeypatch.setattr(thinning, "ROUGH_LINES", 100)

@@ -19,11 +19,13 @@ from gannet.recipes import recipe as named
 from gannet.training.build import build_training, completed
 from gannet.training.engine import Engine
 from gannet.training.features import (
+    Known,
     RandomNet,
     Whitened,
     above,
     effective_number,
     energy_distance,
+    nearer_than_most,
     to_nearest,
     told_apart,
 )
@@ -55,6 +57,9 @@ def test_numbers_of_points_by_hand() -> None:
     assert effective_number(FAR_APART[:1].repeat(5, 1), 1.0) == pytest.approx(1)
     assert effective_number(FAR_APART[[0, 0, 1, 1]], 1.0) == pytest.approx(2)
     assert to_nearest(torch.tensor([[0.0], [1.0], [4.0]])).tolist() == [1, 1, 3]
+    assert to_nearest(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [4.0]])).tolist() == [1, 0]
+    assert nearer_than_most(torch.tensor([[0.0], [0.0], [1.0], [2.0], [5.0]]), 0.5) == 1  # the copy counts for nothing
+    assert nearer_than_most(torch.zeros(3, 1), 0.5) == 0
     assert energy_distance(torch.tensor([[0.0]]), torch.tensor([[3.0]])) == 6
     assert energy_distance(FAR_APART, FAR_APART) == pytest.approx(0, abs=1e-9)
     assert above(torch.tensor([2.0, 2.0]), torch.tensor([1.0, 3.0])) == 0.5
@@ -120,6 +125,21 @@ def test_a_collapse_is_seen(space: Any, fault: str) -> None:
     assert found["diversity"] < 0.15 and found["duplicates"] > 0.9 and found["sample distance"] > 5
 
 
+@pytest.mark.parametrize("num", [32, 64, 400])
+def test_copies_of_training_images_are_told_from_others_of_their_kind(num: int) -> None:
+    """Also of few images, of which each lies apart in a space that they were whitened in."""
+    net, random = RandomNet(1), torch.Generator().manual_seed(1)
+    train, others = drawn(num, 0), drawn(400, 1)
+    known = Known.by(net(train))
+    assert known is not None and known.copies(net(others)) < 0.15
+    again = (train + 0.03 * torch.randn(train.shape, generator=random)).clamp(-1, 1)
+    assert known.copies(net(again)) > 0.95
+    assert known.copies(net(torch.cat([again, others[:num]]))) == pytest.approx(0.5, abs=0.1)
+    assert known.copies(net(FAULTS["a grey beginning"](others))) < 0.1
+    assert known.copies(net(interpolate(avg_pool2d(others, 4), scale_factor=4))) < 0.2
+    assert Known.by(net(train[:1].repeat(20, 1, 1, 1))) is None
+
+
 def test_blur_is_far_from_the_data_and_no_collapse(space: Any) -> None:
     compare, x = space
     found = compare(interpolate(avg_pool2d(x, 4), scale_factor=4))
@@ -174,6 +194,7 @@ def test_what_a_look_holds(pictures: Pictures, tmp_path: Path) -> None:
     assert first["data images"] == 40 and first["data distinct"] == 1 and first["data smallest class"] == 20
     assert first["data classes told"] < first["data classes chance"] + 3 * first["data classes noise"]  # it is noise
     assert first["diversity"] < 0.3 and first["duplicates"] > 0.5 and first["sample distance"] > 5  # all grey
+    assert first["copies"] == 0
     assert first["real low"] == -1 and first["real high"] == 1 and abs(first["sample mean"]) < 0.2
     assert not {"real above held-out", "D of held-out"} & set(last) and "data images" not in last
     assert 0 <= last["real above sample"] <= 1

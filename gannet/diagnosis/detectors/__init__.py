@@ -20,5 +20,6 @@ DETECTORS = Table(
     ("labels-ignored", "gannet.diagnosis.detectors.labels:labels_ignored"),
     ("oscillation", "gannet.diagnosis.detectors.oscillation:oscillation"),
     ("mode-collapse", "gannet.diagnosis.detectors.collapse:mode_collapse"),
+    ("copying", "gannet.diagnosis.detectors.copying:copying"),
     ("past-best", "gannet.diagnosis.detectors.past_best:past_best"),
 )
