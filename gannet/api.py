@@ -29,14 +29,14 @@ from gannet.plan import facts_of, find_recipe, make_plan, start, where_now
 from gannet.recipes import RECIPES
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, pick
-from gannet.sampling import here
-from gannet.sampling import load as load
-from gannet.sampling import sample as sample
 from gannet.sessions import IfExists, Trained, follow, holds_run, recorded, same_data, starting_from, train_plan
 from gannet.training.build import completed
 from gannet.training.engine import find_device
 from gannet.training.ranks import ALONE, Ranks
-from gannet.translation import Translated, check_out, held_out_inputs, open_inputs, translate_files
+from gannet.using.sampling import here
+from gannet.using.sampling import load as load
+from gannet.using.sampling import sample as sample
+from gannet.using.translation import Translated, check_out, held_out_inputs, open_inputs, translate_files
 
 
 def train(

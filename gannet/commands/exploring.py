@@ -35,7 +35,7 @@ class Directions:
 
 
 def directions(argv: list[str]) -> None:
-    from gannet.exploring import directions
+    from gannet.using.exploring import directions
 
     options = {**vars(parse(Directions, argv, "directions"))}
     as_json = options.pop("json")
@@ -69,7 +69,7 @@ class Project:
 
 
 def project(argv: list[str]) -> int:
-    from gannet.exploring import project
+    from gannet.using.exploring import project
 
     options = {**vars(parse(Project, argv, "project"))}
     as_json = options.pop("json")

@@ -28,7 +28,7 @@ class Serve:
 def serve(argv: list[str]) -> None:
     from gannet.errors import UserError
     from gannet.generation.sampler import Sampler, no_sampler
-    from gannet.sampling import load
+    from gannet.using.sampling import load
 
     options = parse(Serve, argv, "serve")
     try:

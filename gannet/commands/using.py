@@ -60,7 +60,7 @@ class Sample:
 
 
 def sample(argv: list[str]) -> None:
-    from gannet import sampling
+    from gannet.using import sampling
 
     options = parse(Sample, argv, "sample")
     drawn = sampling.sample(
@@ -203,7 +203,7 @@ def export(argv: list[str]) -> None:
     if asked := next((name for name, value in hub_only.items() if value), None):
         raise UserError(f"{asked} is for --to hub: leave it out")
     from gannet.generation.export import export
-    from gannet.sampling import here
+    from gannet.using.sampling import here
 
     made = export(here(options.run), to=options.to, out=options.out, opset=options.opset)
     facts = {"file": str(made.file), "bytes": made.num_bytes, "difference": made.difference}

@@ -38,7 +38,7 @@ class Interpolate:
 
 
 def interpolate(argv: list[str]) -> None:
-    from gannet.walking import interpolate
+    from gannet.using.walking import interpolate
 
     options = {**vars(parse(Interpolate, argv, "interpolate"))}
     as_json = options.pop("json")
@@ -73,7 +73,7 @@ class Mix:
 
 
 def mix(argv: list[str]) -> None:
-    from gannet.walking import mix
+    from gannet.using.walking import mix
 
     options = {**vars(parse(Mix, argv, "mix"))}
     as_json = options.pop("json")

@@ -17,7 +17,7 @@ from gannet.networks import GENERATORS, TRANSLATORS
 from gannet.networks.folder import generator_folder, load_network, save_network
 from gannet.publishing.about import about
 from gannet.publishing.card import Card
-from gannet.sampling import here
+from gannet.using.sampling import here
 
 SAMPLES, CARD = "samples.png", "README.md"
 WIDTH = 1024  # pixels of the picture, about

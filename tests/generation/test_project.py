@@ -13,13 +13,13 @@ from PIL import Image
 from runs import untrained
 
 import gannet
-from gannet import exploring
 from gannet.cli import main
 from gannet.errors import UserError
 from gannet.generation.load import Generator, load
 from gannet.generation.project import STEPS, Projection, project, ramp
 from gannet.images import png, to_pil
 from gannet.losses.likeness import pixels
+from gannet.using import exploring
 
 Made = Callable[..., Path]
 CLASSES = ("ant", "bee", "cat")

@@ -27,7 +27,7 @@ from gannet.images import premultiply
 from gannet.networks import TRANSLATORS
 from gannet.sessions import recorded
 from gannet.training import measure
-from gannet.translation import open_inputs, translate_files, written_names
+from gannet.using.translation import open_inputs, translate_files, written_names
 
 Pictures = Callable[..., Path]
 Made = Callable[..., Path]

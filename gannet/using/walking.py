@@ -15,7 +15,7 @@ from gannet.generation.latents import Named, Names, names_of
 from gannet.generation.mix import Band, mixed, picture
 from gannet.generation.sampler import Labels, Sampler, no_sampler
 from gannet.images import png
-from gannet.sampling import LARGEST, check_within, load
+from gannet.using.sampling import LARGEST, check_within, load
 
 MOST_FRAMES = 10_000
 SIDE = 256  # pixels that animations have at least, about

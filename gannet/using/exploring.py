@@ -22,9 +22,9 @@ from gannet.generation.project import project as find_latent
 from gannet.images import grid, png, to_float, to_pil
 from gannet.losses.likeness import likeness
 from gannet.networks.folder import read_network
-from gannet.sampling import here
 from gannet.training.engine import find_device
-from gannet.translation import check_out, open_inputs, written_names
+from gannet.using.sampling import here
+from gannet.using.translation import check_out, open_inputs, written_names
 
 
 def directions(
