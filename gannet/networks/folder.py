@@ -59,6 +59,8 @@ def generator_folder(path: Path) -> Path:
         return path
     if not (path / "generator").exists():
         if not (path / "recipe.toml").exists() and (other := next(iter(sorted(path.iterdir())), None)):
+            if recipes := sorted(path.glob("*/recipe.toml")):
+                raise UserError(f"{path} is a folder of runs: name one of them, such as {recipes[0].parent}")
             raise UserError(f"{path} was not written by Gannet: it holds {other.name}, and no run and no generator")
         raise UserError(f"{path} holds no generator yet: it is written at the run's first checkpoint and at its end")
     return path / "generator"

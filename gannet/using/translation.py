@@ -111,6 +111,8 @@ def open_inputs(path: str, given: Given = "") -> Source:
 
     Raises `UserError` where there is none.
     """
+    if is_image(path) and not os.path.exists(path):
+        raise UserError(f"there is no image at {path}")
     source = One(Path(path)) if is_one(path) else open_source(path, cache_folder())
     return InputHalves(source, given == "right half") if given else source
 

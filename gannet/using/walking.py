@@ -115,7 +115,9 @@ def listed(labels: Labels) -> list[int | str] | None:
     """Labels one by one, from a text with commas too."""
     if labels is None:
         return None
-    return [*labels.split(",")] if isinstance(labels, str) else [labels] if isinstance(labels, int) else [*labels]
+    if isinstance(labels, str):
+        return [label.strip() for label in labels.split(",")]
+    return [labels] if isinstance(labels, int) else [*labels]
 
 
 def numbers(G: Sampler, labels: list[int | str] | None, num: int) -> list[int] | None:

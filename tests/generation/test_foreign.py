@@ -28,12 +28,18 @@ class Evil:
 def written(place: Path, **files: str) -> None:
     place.mkdir()
     for name, text in files.items():
-        (place / name.replace("_json", ".json")).write_text(text)
+        (place / ".".join(name.rsplit("_", 1))).write_text(text)
 
 
 def diffusers(place: Path) -> None:
     written(place, model_index_json='{"_class_name": "DDPMPipeline"}')
     written(place / "unet", config_json="{}")
+
+
+def runs(place: Path) -> None:
+    place.mkdir()
+    for name in ("b", "a"):
+        written(place / name, recipe_toml="")
 
 
 def transformers(place: Path) -> None:
@@ -68,6 +74,7 @@ def newer(place: Path) -> None:
 
 CASES: list[tuple[str, Callable[[Path], object], str]] = [
     ("model", diffusers, "model was not written by Gannet: it holds model_index.json, and no run and no generator"),
+    ("runs", runs, "runs is a folder of runs: name one of them, such as runs/a"),
     ("model", transformers, "model was not written by Gannet: its config.json says of no network how to build it"),
     ("model", old_transformers, "model holds no model.safetensors: is it the folder of a trained network?"),
     ("network.pkl", stylegan, "network.pkl is a file, where the folder of a run or of a generator is needed"),

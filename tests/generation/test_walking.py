@@ -102,7 +102,7 @@ def test_a_walk_of_truncated_images_leaves_the_bounds_nowhere(
 
 def test_the_class_of_one_image_changes_alone(run: Any, tmp_path: Path) -> None:
     folder = run(CLASSES)
-    gannet.interpolate(folder, seeds=6, labels="cat,ant", steps=2, out=tmp_path / "walk.webp", scale=1)
+    gannet.interpolate(folder, seeds=6, labels="cat, ant", steps=2, out=tmp_path / "walk.webp", scale=1)
     G = load(folder)
     c = torch.tensor([[0, 0, 1], [0.5, 0, 0.5], [1, 0, 0]])
     expected = drawn(G, G.images(G.z(6, 0, 1).expand(3, -1), c))
