@@ -133,11 +133,17 @@ def noisy(log: Log) -> Log:
     return changed(log, add)
 
 
+def learnt(s: Series) -> Series:
+    """With a class loss that is learnt meanwhile, without noise."""
+    return Series(s.at, s.values + 10 * np.exp(-3 * s.at / s.at[-1]))
+
+
 PERTURBATIONS: dict[str, Callable[[Log], Log]] = {
     "both losses times 1000": lambda log: changed(log, lambda s: Series(s.at, 1000 * s.values)),
     "both losses times 0.001": lambda log: changed(log, lambda s: Series(s.at, 0.001 * s.values)),
     "5 added to both losses": lambda log: changed(log, lambda s: Series(s.at, s.values + 5)),
     "a class term of 5 that wavers": noisy,
+    "a class term that falls from 10 to 0.5": lambda log: changed(log, learnt),
     "every tenth line": thinned,
     "means of ten lines": lambda log: changed(log, means),
     "the first 5% missing": lambda log: changed(log, lambda s: Series(*(v[len(s) // 20 :] for v in (s.at, s.values)))),

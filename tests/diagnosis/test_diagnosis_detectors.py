@@ -157,6 +157,20 @@ def test_values_that_are_not_finite() -> None:
     assert (diagnosis.verdict, diagnosis.findings[0].sign.until) == ("healthy", 70_300)
 
 
+@pytest.mark.parametrize("place", [0, 50, 950, 998])
+def test_a_step_that_was_skipped_is_no_fault(place: int) -> None:
+    losses = {name: loss.copy() for name, loss in EVEN["hinge"].items()}
+    losses["loss G"][place] = losses["loss D"][place] = np.nan
+    diagnosis = diagnose(log_of(losses))
+    assert (diagnosis.verdict, diagnosis.findings) == ("healthy", [])
+
+
+def test_the_last_line_is_not_finite() -> None:
+    losses = {name: loss.copy() for name, loss in EVEN["hinge"].items()}
+    losses["loss D"][-1] = np.nan
+    assert diagnose(log_of(losses)).findings[0].finding == "diverging"
+
+
 def test_gradients_that_explode() -> None:
     norms = np.exp(path(0, 0, 0, 7, 7)) * (1 + 0.1 * RANDOM.random(LINES))
     found = diagnose(log_of({**EVEN["hinge"], "grad norm D": norms})).findings

@@ -3,9 +3,10 @@
 import numpy as np
 
 from gannet.diagnosis.finding import Evidence, Sign
-from gannet.diagnosis.series import GROWTH, Log, look, moments
+from gannet.diagnosis.series import GROWTH, Log, Series, look, moments
 
 NUMBERS = ("loss D", "loss G", "grad norm D", "grad norm G")
+RARE = 0.002  # of the lines: loss scaling in float16 skips as many steps, and they are none the worse for it
 EXPLODED = 100.0  # times what it had been: a run that merely changes its pace stays within a few
 
 
@@ -15,8 +16,13 @@ def diverging(log: Log) -> Sign | None:
 
 
 def not_finite(log: Log) -> Sign | None:
-    """Since the first loss or gradient norm that was not finite; over where later ones are, for long enough."""
-    found = [(float(s.broken[0]), name, s) for name in NUMBERS if (s := log.series.get(name)) and len(s.broken)]
+    """Since the first loss or gradient norm that was not finite; over where later ones are, for long enough.
+
+    One alone in many is no sign: a step that is not finite is left out, and those after it are sound.
+    """
+    found = [
+        (float(s.broken[0]), name, s) for name in NUMBERS if (s := log.series.get(name)) and len(s.broken) > alone(s)
+    ]
     if not found:
         return None
     since, name, series = min(found, key=lambda one: one[0])
@@ -24,6 +30,13 @@ def not_finite(log: Log) -> Sign | None:
     over = last <= log.end / GROWTH**3
     evidence = Evidence(name, len(series.broken), 1, f"lines in which {name} is not a finite number")
     return Sign(since, last if over else None, 1.0, [evidence], hurts=not over)
+
+
+def alone(series: Series) -> int:
+    """How many lines that are not finite count for nothing: some in a thousand, where sound ones follow them."""
+    if not len(series) or not len(series.broken) or series.broken[-1] >= series.at[-1]:
+        return 0
+    return max(1, round(RARE * len(series)))
 
 
 def exploding(log: Log) -> Sign | None:
