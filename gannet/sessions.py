@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor, nn
 
-from gannet.config import Recipe, amount, changed, from_toml, overridden, read_recipe, to_toml
+from gannet.config import Recipe, amount, changed, from_toml, number, overridden, read_recipe, to_toml
 from gannet.data.cache import OFF, cache_folder
 from gannet.data.dataset import Dataset, opened, prepare
 from gannet.display import counted, display_for, in_words
@@ -273,9 +273,15 @@ def begun(
         remove_parts(path)
         with (path / "stats.jsonl").open("ab") as file:
             file.truncate(min(file.tell(), saved.get("stats_bytes", 0)))
-    total_nimg = total_nimg if extended else saved.get("total_nimg", total_nimg)
+    before = saved.get("total_nimg", round(amount(recipe.train.length)[0] * 1000) if extended else total_nimg)
+    total_nimg = total_nimg if extended else before
     engine.ranks.publish("end", json.dumps({"total_nimg": total_nimg, "extended": extended and bool(saved)}))
-    return Run(path, training, total_nimg, [], saved.get("seconds", 0.0), extended and bool(saved), **measured(saved))
+    session = Run(
+        path, training, total_nimg, [], saved.get("seconds", 0.0), extended and bool(saved), **measured(saved)
+    )
+    if total_nimg != before and not session.is_finished:
+        session.event("extended", settings={"train": {"length": f"{number(total_nimg / 1000)} kimg"}})
+    return session
 
 
 def follow(ranks: Ranks, allow_code: bool) -> Trained:

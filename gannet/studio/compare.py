@@ -66,15 +66,11 @@ class Comparer:
     def table(self, names: Sequence[str]) -> dict[str, Any]:
         """As `gannet compare --json` prints it, without pictures. Raises `UserError` where runs cannot be compared."""
         runs = self.player.runs
-        records = []
         for name in names:
-            run = runs.find(name)
-            stats = runs.file(run, STATS)
-            if stats.stat().st_size > MOST_BYTES:
+            if runs.file(runs.find(name), STATS).stat().st_size > MOST_BYTES:
                 raise Refused(f"{name} is long: gannet compare reads it whole")
-            records.append(read_run(run))
         try:
-            groups = grouped(records)
+            groups = grouped([read_run(runs.find(name)) for name in names])
             metrics, notes = metrics_in_common(groups)
             rows = [row for metric in metrics for row in rows_of(groups, metric)]
             tests = [test for metric in metrics for test in tests_of(rows, metric)]

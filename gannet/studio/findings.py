@@ -1,6 +1,5 @@
 """What the diagnosis says of the runs, kept until they have grown, and its changes as settings."""
 
-import json
 import shlex
 import time
 from collections.abc import Mapping
@@ -14,7 +13,8 @@ from gannet.diagnosis.logs import of_run
 from gannet.diagnosis.report import WORDS
 from gannet.errors import UserError
 from gannet.parsing import SHORT
-from gannet.studio.runs import STATS, Runs
+from gannet.studio.rare import Rare
+from gannet.studio.runs import MOST_TAILS, STATS, Kept, Runs
 from gannet.studio.thinning import sampled
 
 MOST_LINES = 10_000
@@ -35,6 +35,8 @@ class Findings:
     runs: Runs
     known: dict[str, tuple[int, float, dict[str, Any]]] = field(default_factory=dict)
     """By folder: bytes that were looked at, when, and what was found."""
+    rare: Kept[Rare] = field(default_factory=lambda: Kept(MOST_TAILS))
+    """By folder: the lines that are never left out."""
     busy: Lock = field(default_factory=Lock)
 
     def at_hand(self, run: Path) -> Mapping[str, Any]:
@@ -58,10 +60,8 @@ class Findings:
     def diagnosed(self, run: Path) -> dict[str, Any]:
         """As `gannet diagnose --json`, each finding with its change as `settings`, null where it is none of those."""
         try:
-            tail = self.runs.tail(run)
-            tail.open()
-            lines = sampled(run / STATS, MOST_LINES)
-            lines |= {place: json.dumps(line).encode() for place, line in tail.others if line["type"] == "metric"}
+            path = self.runs.file(run, STATS)
+            lines = sampled(path, MOST_LINES) | self.rare.get(str(run), None, lambda: Rare(path)).lines()
             data = b"\n".join(text for _, text in sorted(lines.items())) + b"\n"
             found = diagnose(of_run(run, data)).to_dict()
         except UserError as error:

@@ -103,7 +103,7 @@ class Jobs:
 
     def new_name(self, asked: Mapping[str, Any], usual: str) -> str:
         """A name that no run has: the one that is asked for, or the usual one with a number. Raises `UserError`."""
-        if (self.runs.root / RECIPE).is_file():
+        if self.runs.is_one:
             raise Refused(
                 "this studio shows one run: open gannet studio with the folder of all runs to start more", 409
             )
@@ -132,7 +132,7 @@ class Jobs:
         if sum(job.goes_on for job in self.known.values()) >= MOST_JOBS:
             raise Refused(f"{MOST_JOBS} trainings go on already: stop one of them first", 503)
         root = self.runs.root.absolute()
-        runs = root.parent if (root / RECIPE).is_file() else root  # nothing of this machine goes into a run
+        runs = root.parent if self.runs.is_one else root  # nothing of this machine goes into a run
         log = runs / LOGS / f"{name.replace(BETWEEN, '_')}.log"
         if log.parent.is_symlink():
             raise Refused(f"{LOGS} is a link, and is not followed: remove it", 403)
@@ -173,7 +173,7 @@ def options(asked: Mapping[str, Any], data: Folders) -> list[str]:
             raise UserError(f"'{name[:100]}' cannot be set here: it is no setting of a recipe, as optim.G.lr is")
         if isinstance(value, bool):
             place, _, last = name.rpartition(".")
-            words.append(f"--{place}.{last}" if value else f"--{place}.no-{last}")
+            words.append(f"--{name}" if value else f"--{place}.no-{last}")
         elif name in PATHS and value:
             words.append(f"--{name}={data.allowed(text(settings, name))}")
         elif isinstance(value, list):

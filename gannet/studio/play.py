@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from gannet.config import CONVERTER, Data, Recipe
@@ -39,15 +38,21 @@ To = Literal["onnx", "safetensors"]
 
 @dataclass(frozen=True)
 class Moved(Generator):
-    """A generator whose latents, its w where it has one, are all moved by the same `shift` `[dim]`."""
+    """A generator whose latents, its w where it has one, are all moved by the same `shift` `[dim]`.
 
-    shift: Tensor = field(default_factory=lambda: torch.zeros(1))
+    A z is moved before it is truncated: so a file of latents can say where it is, and no image leaves the bounds.
+    """
 
-    @torch.inference_mode()
+    shift: np.ndarray = field(default_factory=lambda: np.zeros(1, np.float32))
+
+    def within(self, z: np.ndarray) -> np.ndarray:
+        return super().within(z if self.has_w else z + self.shift)
+
+    def w(self, z: Tensor, c: Tensor) -> Tensor:
+        return super().w(z, c) + self.as_input(self.shift)
+
     def images(self, z: Tensor, c: Tensor, start: int | Sequence[int] = 0) -> Tensor:
-        if self.has_w:
-            return self.images_of(self.w(z, c) + self.shift)
-        return super().images(z + self.shift, c, start)
+        return self.images_of(self.w(z, c)) if self.has_w else super().images(z, c, start)
 
 
 @dataclass
@@ -154,17 +159,25 @@ class Player:
         check(max(steps) < len(axes), f"this generator has {len(axes)} directions")
         shift = sum(step * axes[i] for i, step in steps.items())
         own = {each.name: getattr(G, each.name) for each in fields(Generator)}
-        return Moved(**own, shift=torch.as_tensor(shift, dtype=torch.float32, device=G.device))
+        return Moved(**own, shift=np.asarray(shift, np.float32))
 
-    def latent(self, run: Path, z_seed: int, truncation: float | None, directions: str = "") -> np.ndarray:
-        """z of a z_seed, moved along directions, float32 `[1, z_dim]`. Raises `UserError` where those move w."""
-        seed, number = numbers_of(z_seed)
+    def latent(
+        self, run: Path, z_seed: int, label: str | None, truncation: float | None, directions: str = ""
+    ) -> np.ndarray:
+        """What makes the image of a z_seed again, as a row of `gannet sample --latents`.
+
+        It is z before it is truncated, with the class beside it, float32 `[1, z_dim + num_classes]`; where directions
+        move w it is w, `[1, num_layers, w_dim]`.
+        """
         G = self.moved(run, self.generator(run, truncation), directions)
-        z = G.noise(seed, number, 1)
+        of = Named(G, [numbers_of(z_seed)], None if label is None else [G.label_number(label)])
         if not isinstance(G, Moved):
-            return z
-        check(not G.has_w, "this generator is moved in w, and no z makes the same image: set the directions to 0")
-        return z + G.shift.cpu().numpy()
+            return of.row(0)
+        if G.has_w:
+            return G.w(G.as_input(of.z(0, 1)), G.as_input(of.c(0, 1))).cpu().numpy()
+        row = of.row(0)
+        row[:, : G.z_dim] += G.shift
+        return row
 
     def nearest(
         self,

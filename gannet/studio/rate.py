@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from gannet.errors import UserError
-from gannet.images import GAP
+from gannet.images import GAP, class_columns
 from gannet.studio.play import Player, shown
 from gannet.studio.rating import Made, Ratings
 from gannet.studio.runs import SAMPLES, Runs, Settings
@@ -80,13 +80,18 @@ class Pairs:
     def real(
         self, run: Path, settings: Settings, label: int, number: int, kimg: float, classes: Sequence[str]
     ) -> tuple[np.ndarray, str | None]:
-        """A real of a class and the class: of the run's images, or where these are not at hand of its grid of reals."""
+        """A real of a class and the class: of the run's images, or where these are not at hand of its grid of reals.
+
+        A grid without a column for each class does not tell which cell is of which: then it is any real, of no class.
+        """
         name = classes[label] if classes else None
         try:
             dataset, _ = self.player.dataset(run)
             images, labels = dataset.images, dataset.labels
         except UserError:
             images = np.stack(grid_cells(self.ratings.runs, run, settings, "real.png"))
+            if len(classes) > 1 and not class_columns(len(images), len(classes)):
+                return images[in_turn(np.arange(len(images)), number, kimg)], None
             labels = np.arange(len(images)) % max(1, len(classes))
         like = np.flatnonzero(labels == label) if classes else np.arange(0)
         i = in_turn(like if len(like) else np.arange(len(images)), number // max(1, len(classes)), kimg)

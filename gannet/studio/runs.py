@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from gannet import __version__
 from gannet.diagnosis.logs import flat
+from gannet.studio.rare import EXTENDED, Rare, length_of
 from gannet.studio.security import Refused
 from gannet.studio.thinning import Tail, number, of_lines, parsed, sampled, short
 
@@ -31,7 +32,8 @@ SPARK = 60  # numbers of a sparkline
 TAIL_BYTES = 2**12
 MOST_TAILS = 16
 MOST_RECIPES = 2000
-BETWEEN = ":"  # a series of seeds and the run in it, in a name
+BETWEEN = ":"  # a sweep, its trial, and the run of a seed in it, in a name
+DEEP = 3  # folders from RUNS to a run
 
 Value = TypeVar("Value")
 
@@ -67,13 +69,6 @@ class Settings:
     facts: Mapping[str, Any]
     problem: str | None = None
 
-    @property
-    def total_kimg(self) -> float | None:
-        length = str(self.values.get("train.length", ""))
-        with contextlib.suppress(ValueError):
-            return float(length.removesuffix(" kimg")) if length.endswith(" kimg") else None
-        return None
-
 
 @dataclass
 class Runs:
@@ -83,22 +78,30 @@ class Runs:
     recipes: Kept[Settings] = field(default_factory=lambda: Kept(MOST_RECIPES))
     glances: Kept[dict[str, Any]] = field(default_factory=lambda: Kept(MOST_RECIPES))
     tails: Kept[Tail] = field(default_factory=lambda: Kept(MOST_TAILS))
+    ends: Kept[Rare] = field(default_factory=lambda: Kept(MOST_RECIPES))
 
     def __post_init__(self) -> None:
         self.real = os.path.realpath(self.root)
 
+    @property
+    def is_one(self) -> bool:
+        """Whether the folder is itself a run, beside which none can be started."""
+        return (self.root / RECIPE).is_file()
+
     def folders(self) -> dict[str, Path]:
         """The runs by their names, in the order of these."""
-        if (self.root / RECIPE).is_file():
+        if self.is_one:
             return {Path(self.real).name: self.root}
-        found = {}
-        for folder in self.inside(self.root):
-            if os.path.isfile(folder / RECIPE):
-                found[folder.name] = folder
-            else:
-                runs = (each for each in self.inside(folder) if os.path.isfile(each / RECIPE))
-                found |= {f"{folder.name}{BETWEEN}{each.name}": each for each in runs}
+        found = {BETWEEN.join(run.relative_to(self.root).parts): run for run in self.below(self.root, DEEP)}
         return dict(sorted(found.items()))
+
+    def below(self, folder: Path, deep: int) -> Iterator[Path]:
+        """The runs in a folder, and in the folders in it that are none, not deeper than `deep`."""
+        for each in self.inside(folder):
+            if os.path.isfile(each / RECIPE):
+                yield each
+            elif deep > 1:
+                yield from self.below(each, deep - 1)
 
     def inside(self, folder: Path) -> Iterator[Path]:
         """The folders in a folder that are not hidden and do not lead out of RUNS."""
@@ -157,6 +160,16 @@ class Runs:
         except (Refused, OSError):
             return Settings("", {}, {}, f"{RECIPE} is gone, or leads out of the runs")
         return self.recipes.get(str(run), (found.st_mtime_ns, found.st_size), lambda: read_settings(path))
+
+    def total_kimg(self, run: Path) -> float | None:
+        """Where a run ends: as its recipe says, or as it was made longer since. None where that is not known."""
+        length = self.settings(run).values.get("train.length")
+        with contextlib.suppress(OSError, Refused):
+            path = self.file(run, STATS)
+            length = length_of(self.ends.get(str(run), None, lambda: Rare(path, (EXTENDED,), 1)).lines()) or length
+        with contextlib.suppress(ValueError):
+            return float(str(length).removesuffix(" kimg")) if str(length).endswith(" kimg") else None
+        return None
 
     def grids(self, run: Path) -> list[tuple[float, str]]:
         """The grids of a run that hold something: kimg and file, in order."""

@@ -117,7 +117,7 @@ class Guard:
             return None
         query = parse_qs(scope["query_string"].decode("latin-1"))
         if scope["path"] == "/" and same(query.pop("token", [""])[0], self.token):
-            cookie = f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+            cookie = f"{COOKIE}={self.token}; HttpOnly; SameSite=Lax; Path=/"
             place = "/" + (f"?{urlencode(query, doseq=True)}" if query else "")
             return [(b"set-cookie", cookie.encode()), (b"location", place.encode())]
         given = headers.get("authorization", "").removeprefix("Bearer ")

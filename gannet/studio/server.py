@@ -33,8 +33,10 @@ SCRIPT = re.compile(r"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 MOST_SAMPLING, MOST_LOOKING = 4, 1
 MOST_POINTS = 5000
 FRAMES = (
-    "'self' http://localhost:* http://127.0.0.1:* https://*.googleusercontent.com https://*.colab.dev vscode-webview:"
+    "'self' http://localhost:* http://127.0.0.1:* vscode-webview:"
+    " https://colab.research.google.com https://*.googleusercontent.com https://*.colab.dev"
 )
+"""Where the page may be shown in a frame: every page around it is checked, in Colab the notebook's own too."""
 
 Asked = Annotated[dict[str, Any], Body()]
 
@@ -239,13 +241,16 @@ def play_addresses(app: FastAPI, house: House, player: Callable[[], Any]) -> Non
             return player().nearest(run, seed, label or None, truncation, num, directions)
 
     @app.get("/api/runs/{name}/latent")
-    def latent(name: str, seed: int, truncation: float | None = None, directions: str = "") -> Response:
+    def latent(
+        name: str, seed: int, label: str | None = None, truncation: float | None = None, directions: str = ""
+    ) -> Response:
         run = house.runs.find(name)
         with house.sampling():
-            z = player().latent(run, seed, truncation, directions)
+            rows = player().latent(run, seed, label or None, truncation, directions)
         buffer = BytesIO()
-        np.save(buffer, z, allow_pickle=False)
-        return Response(buffer.getvalue(), media_type="application/octet-stream", headers=named(f"z{seed}.npy"))
+        np.save(buffer, rows, allow_pickle=False)
+        file = f"{'w' if rows.ndim == 3 else 'z'}{seed}.npy"
+        return Response(buffer.getvalue(), media_type="application/octet-stream", headers=named(file))
 
     @app.get("/api/runs/{name}/export")
     def exported(name: str, to: Literal["onnx", "safetensors"], after: BackgroundTasks) -> FileResponse:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from gannet.studio.findings import Findings, leading
@@ -50,7 +51,7 @@ class Summaries:
         self, name: str, run: Path, settings: Settings, glance: Mapping[str, Any], found: Mapping[str, Any]
     ) -> dict[str, Any]:
         """State, kimg, seconds gone and left, and what is wrong."""
-        last, total = glance["last"], settings.total_kimg
+        last, total = glance["last"], self.runs.total_kimg(run)
         kimg = last.get("kimg", 0.0)
         live = is_live(run)
         job = self.jobs.known.get(name)
@@ -100,7 +101,10 @@ class Summaries:
         }
 
     def whole(self, name: str) -> dict[str, Any]:
-        """A run in full. Raises `Refused` where there is none."""
+        """A run in full. Raises `Refused` where there is none.
+
+        `again` is the command that begins it anew, where the studio shows one run and so cannot start another.
+        """
         if name in self.jobs.known and name not in self.runs.folders() and (row := self.not_begun(name)):
             return {**row, **NOTHING_YET}
         run = self.runs.find(name)
@@ -122,6 +126,7 @@ class Summaries:
             "statistics": tail.names,
             "metrics": [line for line in others if line["type"] == "metric"],
             "diagnosis": found,
+            "again": f"gannet train --recipe {quote(str(run / RECIPE))}" if self.runs.is_one else None,
             "classes": settings.facts.get("classes", []),
             "has_generator": self.runs.has(run, "generator", "config.json"),
             "has_discriminator": self.runs.has(run, "discriminator", "config.json"),
@@ -139,6 +144,7 @@ NOTHING_YET: Mapping[str, Any] = {
     "statistics": [],
     "metrics": [],
     "diagnosis": {"verdict": None, "findings": []},
+    "again": None,
     "classes": [],
     "tail": 0,
     "has_generator": False,

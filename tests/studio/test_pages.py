@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 from runs import TINY, train
@@ -62,7 +63,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             train(Path("shapes-labelled"), place / "runs" / name, {**settings, "seed": seed})
         shutil.copytree(place / "runs" / "first", place / "runs" / "d-wins")
         (place / "runs" / "d-wins" / "stats.jsonl").write_text(written(won_by_d()), "utf-8")
+        for seed, name in enumerate(("first", "second")):
+            shutil.copytree(place / "runs" / name, place / "measured" / f"seed{seed}")
+            with (place / "measured" / f"seed{seed}" / "stats.jsonl").open("a", encoding="utf-8") as file:
+                file.write(written(measured(0.3 + 0.1 * seed)))
         yield place
+
+
+def measured(value: float) -> list[dict[str, Any]]:
+    line = {"type": "metric", "metric": "KID", "better": "lower", "protocol": {"extractor": "pixels", "seed": 0}}
+    each = ((0.012, 2 * value), (0.024, value))
+    return [{**line, "kimg": kimg, "value": v, "low": 0.9 * v, "high": 1.1 * v} for kimg, v in each]
 
 
 def won_by_d() -> list[dict[str, float | str]]:
@@ -260,7 +271,7 @@ def test_a_limit_of_time_hides_the_pictures_and_still_takes_the_choice(visit: Vi
     page.get_by_role("button", name="Begin").click()
     expect(page.locator(".side img")).to_have_count(2, timeout=60_000)
     expect(page.locator(".side img")).to_have_count(0)
-    page.get_by_role("button", name="The left one is real").click()
+    page.get_by_role("button", name="Left is real").click()
     expect(page.get_by_text("1 judged")).to_be_visible()
     for _ in range(3):  # the first press, and what a key that is held down sends
         expect(page.locator(".side:enabled")).to_have_count(2)
@@ -280,10 +291,75 @@ def test_two_runs_are_chosen_and_compared(visit: Visit) -> None:
     expect(page.get_by_text("Nothing but the seed.")).to_be_visible()
 
 
+def test_metrics_are_compared_as_curves_and_in_a_table(visit: Visit, folder: Path) -> None:
+    with studio_of(folder / "measured") as url:
+        page = visit("compare?runs=seed0,seed1", url=url)
+        chart = page.get_by_role("figure").filter(has=page.get_by_role("heading", name="KID"))
+        expect(chart.locator(".legend li")).to_have_text([re.compile("seed0.*0.3"), re.compile("seed1.*0.4")])
+        expect(page.get_by_role("region", name="Metrics")).to_contain_text("KID")
+        page.close()
+
+
+def test_settings_of_all_kinds_are_sent_as_what_they_are(visit: Visit) -> None:
+    page = visit("data?path=shapes", allowed=NOT_FOUND)
+    page.route("**/api/runs", lambda route: route.fulfill(json={"name": "none"}))
+    page.get_by_text("Other settings").click(timeout=60_000)
+    lines = "data.flip true|D.bias = false|data.no-labels|--optim.D.betas 0.5 .9|optim.G.betas = -0 1e-1"
+    page.get_by_label("One a line").fill(f"{lines}|optim.D.lr 1e-4|samples.when every 2 kimg".replace("|", "\n"))
+    with page.expect_request(lambda request: request.method == "POST") as asked:
+        page.get_by_role("button", name="Start training").click()
+    expected = {"data.flip": True, "D.bias": False, "data.no-labels": True, "optim.D.betas": [0.5, 0.9]}
+    expected |= {"optim.G.betas": [0, 0.1], "optim.D.lr": "1e-4", "samples.when": "every 2 kimg"}
+    assert json.loads(asked.value.post_data or "")["settings"] == expected
+
+
+def test_a_studio_of_one_run_names_the_command_in_place_of_the_button(visit: Visit, folder: Path) -> None:
+    run = folder / "runs" / "d-wins"
+    with studio_of(run) as url:
+        page = visit("run/d-wins", url=url)
+        finding = page.get_by_role("region", name="D wins")
+        flag = finding.locator("code").first.inner_text()
+        expect(finding.locator("code").last).to_have_text(f"gannet train --recipe {run}/recipe.toml {flag}")
+        expect(finding.get_by_role("button")).to_have_count(0)
+        page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing_serious_and_a_phone_is_wide_enough(visit: Visit, name: str, scheme: Scheme) -> None:
     page = visit(PAGES[name], scheme=scheme, allowed=NOT_FOUND if name == "missing" else "")
+    check_with_axe(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_where_one_judges_plays_compares_and_waits(
+    visit: Visit, folder: Path, scheme: Scheme
+) -> None:
+    page = visit("rate/first", scheme=scheme)
+    page.get_by_role("button", name="Begin").click()
+    expect(page.locator(".side img")).to_have_count(2, timeout=60_000)
+    check_with_axe(page)
+    page = visit("play/first", scheme=scheme)
+    for place in (0, 3):
+        page.locator(".tiles button").nth(place).click(timeout=60_000)
+        page.get_by_role("button", name="Pin", exact=True).click()
+    page.get_by_role("button", name="Nearest training images").click()
+    expect(page.locator(".near img")).to_have_count(8, timeout=60_000)
+    expect(page.locator(".strip img")).to_have_count(8)
+    check_with_axe(page)
+    with studio_of(folder / "measured") as url:
+        page = visit("compare?runs=seed0,seed1", url=url, scheme=scheme)
+        expect(page.locator("table.measured").first).to_be_visible(timeout=60_000)
+        check_with_axe(page)
+        with FileLock(folder / "measured" / "seed0" / ".lock"):
+            page = visit("run/seed0", url=url, scheme=scheme)
+            expect(page.get_by_role("button", name="Stop")).to_be_visible()
+            check_with_axe(page)
+            page.close()
+
+
+def check_with_axe(page: Page) -> None:
+    """Nothing serious, at both widths, and nothing to scroll sideways."""
     expect(page.locator(".loading, [role=status]:text('…')")).to_have_count(0, timeout=60_000)
     page.evaluate(AXE.read_text("utf-8"))
     for size in (DESK, PHONE):

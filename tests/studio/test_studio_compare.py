@@ -65,6 +65,14 @@ def test_runs_without_metrics_or_of_another_version_are_shown_all_the_same(runs:
     assert alone["table"]["metrics"] == [] and any("no run has metric" in note for note in alone["table"]["notes"])
 
 
+def test_a_metric_without_its_value_is_told_and_the_rest_is_shown(runs: Runs, ask: Ask) -> None:
+    runs("a", [*stats(5), *measured([0.5])])
+    runs("b", [*stats(5), {"type": "metric", "kimg": 1.0, "metric": "KID"}])
+    found = ask().get("/api/compare?runs=a,b")
+    assert found.status_code == 200 and found.json()["table"] is None
+    assert "cannot be understood" in found.json()["notes"][-1] and len(found.json()["runs"]) == 2
+
+
 def test_unknown_runs_and_too_many_are_told_in_one_line(runs: Runs, ask: Ask) -> None:
     runs("a", stats(5))
     error(ask().get("/api/compare?runs=a,nothing"), 404)

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from studios import ORIGIN, Ask, Runs, error, stats
 
 from gannet.studio import jobs
+from gannet.studio.data import Folders
 
 Commands = list[list[str]]
 
@@ -55,6 +56,16 @@ def test_a_training_is_the_command_with_its_options(started: Commands, ask: Ask,
     assert client.get("/api/runs/first").json()["state"] == "starting"
     assert "already" in error(post(client, "/api/runs", **asked), 409)
     post(client, "/api/runs/first/stop")
+
+
+def test_a_name_alone_is_the_option_itself() -> None:
+    settings = {"data.no-labels": True, "D.bias": True, "seed": True, "data.labels": False}
+    assert jobs.options({"settings": settings}, Folders([])) == [
+        "--data.no-labels",
+        "--D.bias",
+        "--seed",
+        "--data.no-labels",
+    ]
 
 
 def test_a_name_is_made_where_none_is_asked_for(started: Commands, runs: Runs, ask: Ask) -> None:

@@ -157,11 +157,46 @@ def test_images_that_are_elsewhere_are_not_looked_at(
 
 def test_a_latent_is_the_noise_of_its_seed_and_number(client: TestClient, trained: Path) -> None:
     answer = client.get("/api/runs/small/latent?seed=3000002")
-    z = np.load(io.BytesIO(answer.content), allow_pickle=False)
-    assert z.tolist() == normal(3, gannet.noise.Stream.SAMPLE, 2, 1, 5).tolist()
+    row = np.load(io.BytesIO(answer.content), allow_pickle=False)
+    assert row[:, :5].tolist() == normal(3, gannet.noise.Stream.SAMPLE, 2, 1, 5).tolist()
+    assert row[:, 5:].tolist() == [[1, 0]] and row.dtype == np.float32  # number 2 is a circle
     assert answer.headers["content-disposition"] == 'attachment; filename="z3000002.npy"'
     moved = np.load(io.BytesIO(client.get("/api/runs/small/latent?seed=3000002&directions=1:2").content))
-    np.testing.assert_allclose(moved - z, 2 * load(trained / "small").directions(2)[1:], atol=1e-6)
+    shift = 2 * load(trained / "small").directions(2)[1:]
+    np.testing.assert_allclose(moved - row, np.pad(shift, ((0, 0), (0, 2))), atol=1e-6)
+
+
+def drawn_again(client: TestClient, run: Path, asked: str, number: int, out: Path, **options: Any) -> np.ndarray:
+    """What `gannet sample --latents` makes of the latent that the page saves."""
+    answer = client.get(f"/api/runs/{run.name}/latent?seed={3 * NUMBERS + number}&{asked}")
+    assert answer.status_code == 200, answer.text
+    file = out / answer.headers["content-disposition"].split('"')[1]
+    file.write_bytes(answer.content)
+    found = gannet.sample(run, latents=file, out=out / "again", **options)
+    return np.asarray(Image.open(found.files[0])).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("label", ["", "label=square"])
+@pytest.mark.parametrize("truncation", [None, 0.5])
+@pytest.mark.parametrize("directions", ["", "directions=0:1.5,2:-1"])
+def test_a_latent_draws_again_what_was_shown(
+    client: TestClient, trained: Path, tmp_path: Path, label: str, truncation: float | None, directions: str
+) -> None:
+    asked = "&".join(filter(None, (label, f"truncation={truncation}" if truncation else "", directions)))
+    shown = client.get(f"/api/runs/small/sample?seed=3&num=2&{asked}").json()["images"]
+    for number in (0, 1):
+        again = drawn_again(client, trained / "small", asked, number, tmp_path, truncation=truncation)
+        assert again.tolist() == pixels(shown[number]).tolist()
+
+
+@pytest.mark.parametrize("truncation", ["", "truncation=0.5&"])
+def test_a_w_that_was_moved_is_saved_as_w(ask: Ask, tmp_path: Path, truncation: str) -> None:
+    run, asked = styled(tmp_path / "runs" / "styled"), f"{truncation}directions=1:2"
+    shown = ask().get(f"/api/runs/styled/sample?seed=3&num=1&{asked}").json()["images"]
+    assert drawn_again(ask(), run, asked, 0, tmp_path).tolist() == pixels(shown[0]).tolist()
+    assert np.load(tmp_path / "w3000000.npy").ndim == 3
+    still = ask().get("/api/runs/styled/sample?seed=3&num=1&truncation=0.5").json()["images"]
+    assert drawn_again(ask(), run, "", 0, tmp_path, truncation=0.5).tolist() == pixels(still[0]).tolist()
 
 
 def test_an_export_is_a_file_that_loads_and_leaves_nothing_behind(

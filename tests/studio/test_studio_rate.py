@@ -149,6 +149,18 @@ def test_without_the_images_reals_come_from_the_grid_of_reals(run: Path, ask: As
     error(client.get("/api/rate/small/pair"), 404)
 
 
+def test_a_real_of_which_the_grid_does_not_tell_the_class_has_none(run: Path) -> None:
+    recipe = run / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('"shapes-labelled"', '"gone"'))
+    pairs = Pairs(Ratings(Shown(run.parent)), Player(Shown(run.parent), Folders([])))
+    settings = pairs.ratings.runs.settings(run)
+    for classes, told in (("a", "b"), True), (("a",), True), ((), False), ([str(i) for i in range(17)], False):
+        reals = [pairs.real(run, settings, 0, i, 0.024, classes) for i in range(4)]
+        assert [name for _, name in reals] == ["a" if told else None] * 4
+    assert len({image.tobytes() for image, _ in reals}) == 4  # any of the grid, where the class is not known
+    assert pairs.real(run, settings, 2, 0, 0.024, "abcde")[1] is None  # 5 classes have no columns among 4 images
+
+
 @pytest.mark.parametrize("at_hand", [True, False])
 def test_no_real_comes_again_before_all_came_and_other_weights_have_another_order(
     run: Path, ask: Ask, at_hand: bool

@@ -239,6 +239,57 @@ def test_the_studio_shows_one_run_too_and_those_in_a_series(runs: Runs, ask: Ask
     assert ask().get(rows["seeds:seed0"]["grid"]).status_code == 200
 
 
+def test_a_sweep_with_trials_and_seeds_is_listed(runs: Runs, ask: Ask, tmp_path: Path) -> None:
+    for trial in (0, 1):
+        runs(f"wide/trial00{trial}/seed0", stats(3))
+    runs("too/deep/to/list", stats(3))
+    assert list(listed(ask)) == ["wide:trial000:seed0", "wide:trial001:seed0"]
+    assert ask().get("/api/runs/wide%3Atrial001%3Aseed0").json()["kimg"] == 0.3
+
+
+def extended(kimg: float, length: str) -> dict[str, Any]:
+    return {"type": "event", "kimg": kimg, "event": "extended", "settings": {"train": {"length": length}}}
+
+
+def test_a_run_that_was_made_longer_ends_later(runs: Runs, ask: Ask) -> None:
+    run, client = runs("one", stats(100)), ask()
+    assert client.get("/api/runs").json()[0]["state"] == "finished"
+    with (run / "stats.jsonl").open("a", encoding="utf-8") as file:
+        file.write(written([extended(10, "15 kimg"), *stats(110)[100:], extended(11, "17 kimg"), *stats(120)[110:]]))
+    row = client.get("/api/runs").json()[0]
+    assert (row["state"], row["kimg"], row["total_kimg"]) == ("stopped", 12, 17)
+    with FileLock(run / ".lock"):
+        assert client.get("/api/runs/one").json()["seconds_left"] == pytest.approx(50)
+    assert client.get("/api/runs/one").json()["history"][-1] == extended(11, "17 kimg")
+    (run / "stats.jsonl").write_text(written(stats(100)))  # as a resume that begins before the events leaves it
+    assert client.get("/api/runs").json()[0]["total_kimg"] == 10
+    (run / "stats.jsonl").write_text(written([*stats(100), {**extended(10, ""), "settings": 3}, extended(1, "long")]))
+    assert client.get("/api/runs").json()[0]["total_kimg"] is None
+
+
+def test_a_studio_of_one_run_tells_how_to_begin_it_anew(runs: Runs, ask: Ask) -> None:
+    run = runs("a run", stats(3))
+    assert ask(run).get("/api/runs/a%20run").json()["again"] == f"gannet train --recipe '{run}/recipe.toml'"
+    assert ask().get("/api/runs/a%20run").json()["again"] is None
+
+
+def test_few_looks_among_many_lines_are_found_as_by_the_command(runs: Runs, ask: Ask) -> None:
+    """A mode collapse shows in 30 of 30,000 lines, of which the studio reads a third."""
+    lines = stats(30_000, **{"D(x)": lambda i: 0.6, "D(G(z))": lambda i: 0.4})
+    for k in range(30):
+        seen = {"duplicates": 0.0, "diversity": 0.9} if k < 15 else {"duplicates": 0.9, "diversity": 0.05}
+        lines[1000 * k + 7] = {**lines[1000 * k + 6], "sample mean": 0.4, "saturated": 0.0, **seen}
+    lines[20_000]["loss G"] = None
+    run = runs("one", lines, **{"train.length": "4000 kimg"})
+    found = ask().get("/api/runs/one").json()["diagnosis"]
+    expected = json.loads(json.dumps(diagnose(open_log(run)).to_dict()))
+    by_name = {finding["finding"]: finding for finding in found["findings"]}
+    assert list(by_name) == [finding["finding"] for finding in expected["findings"]] and "mode-collapse" in by_name
+    assert found["verdict"] == expected["verdict"]
+    for finding in expected["findings"]:
+        assert {name: by_name[finding["finding"]][name] for name in finding} == finding
+
+
 def test_what_was_read_is_not_read_again(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(5):
         runs(f"run{i}", stats(10))

@@ -126,7 +126,7 @@ def test_a_token_is_needed_where_there_is_one(runs: Runs, ask: Ask) -> None:
     assert client.get("/api/runs", headers={"authorization": "Bearer right"}).status_code == 200
     entered = client.get("/?token=right")
     assert (entered.status_code, entered.headers["location"]) == (303, "/")
-    assert {"HttpOnly", "SameSite=Strict"} <= set(re.split("; ?", entered.headers["set-cookie"]))
+    assert {"HttpOnly", "SameSite=Lax"} <= set(re.split("; ?", entered.headers["set-cookie"]))
     assert client.get("/api/runs").status_code == 200  # by the cookie that was set
     error(client.post("/api/runs", json={}, headers={"origin": "http://evil.example"}), 403)
 
@@ -154,3 +154,12 @@ def test_scripts_are_the_pages_own(client: TestClient, tmp_path: Path, monkeypat
     assert "script-src 'self' 'sha256-RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=';" in rules  # of {}
     sent = client.get("/api/runs").headers
     assert "default-src 'self'" in sent["content-security-policy"] and sent["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "around", ["https://colab.research.google.com", "https://*.googleusercontent.com", "https://*.colab.dev", "'self'"]
+)
+def test_the_page_may_stand_in_a_notebook(client: TestClient, around: str) -> None:
+    """In Colab it is in a frame of googleusercontent.com, and that in the notebook's page: each is checked."""
+    rules = client.get("/").headers["content-security-policy"].split("; ")
+    assert around in next(rule for rule in rules if rule.startswith("frame-ancestors ")).split()

@@ -181,7 +181,10 @@ def test_a_longer_run_goes_on_from_the_end(run: Path, tmp_path: Path) -> None:
         assert not api.resume(run, kimg=0.044).finished
     assert api.resume(run).finished
     expected, found = contents(whole), contents(run)
-    found["lines"].remove(look_at_the_end)  # which it had before it was made longer
+    extended = {"type": "event", "kimg": 0.024, "event": "extended", "settings": {"train": {"length": "0.044 kimg"}}}
+    assert found["lines"].count(extended) == 1
+    for line in (look_at_the_end, extended):  # which it had before it was made longer, and which says that it was
+        found["lines"].remove(line)
     assert found["state"] == expected["state"] and found["lines"] == expected["lines"]
     assert "sample mean" in look_at_the_end and look_at_the_end not in expected["lines"]
     assert api.resume(run, epochs=1).finished

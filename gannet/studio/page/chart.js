@@ -164,6 +164,16 @@ export function Chart({ title, kimg: times, curves, bands = [], domain, onZoom, 
     </figure>`;
 }
 
+/** The lines of metrics as a curve with its interval for each metric: [[name, curve], ...]. */
+export function byMetric(lines) {
+  const names = [...new Set(lines.map((line) => line.metric))];
+  return names.map((name) => {
+    const own = lines.filter((line) => line.metric === name && Number.isFinite(line.value));
+    const [min, max, mean] = ["low", "high", "value"].map((key) => own.map((line) => line[key] ?? line.value));
+    return [name, { kimg: own.map((line) => line.kimg), min, max, mean, points: true }];
+  }).filter(([, { kimg: times }]) => times.length);
+}
+
 /** A sparkline: some numbers as one thin line. */
 export function Spark({ values, label }) {
   const known = (values ?? []).filter((value) => Number.isFinite(value));

@@ -1,6 +1,6 @@
 // Runs side by side: curves overlaid, grids of the same noise, what was measured.
 import { useMemo, useState } from "preact/hooks";
-import { Chart } from "./chart.js";
+import { byMetric, Chart } from "./chart.js";
 import { Card, Failure, html, kimg, Loading, number, pageOf, Picture, query, useAsk } from "./parts.js";
 
 const FIRST = ["loss G", "loss D", "D(x)", "D(G(z))", "logit real", "logit fake"];
@@ -58,15 +58,17 @@ function Overlaid({ runs }) {
     return first.length ? first : common.slice(0, 2);
   });
   const [zoom, setZoom] = useState(null);
-  const end = Math.max(...runs.map((run) => run.curves.kimg.at(-1) ?? 0), 1e-3);
+  const measured = useMemo(() => overlaid(runs), [runs]);
+  const times = runs.flatMap((run) => [...run.curves.kimg.slice(-1), ...run.metrics.map((line) => line.kimg)]);
+  const end = Math.max(...times, 1e-3);
   const charts = useMemo(() => {
-    const curve = ({ curves: { kimg: times, series } }, name, i) => ({ ...series[name], kimg: times, colour: colour(i) });
+    const curve = ({ curves: { kimg, series } }, name, i) => ({ ...series[name], kimg, colour: colour(i) });
     return shown.map((name) => [name, Object.fromEntries(runs.map((run, i) => [run.name, curve(run, name, i)]))]);
   }, [runs, shown]);
   const flip = (name) => show(shown.includes(name) ? shown.filter((one) => one !== name) : [...shown, name]);
   return html`
     <${Card} title="Curves">
-      <div class="charts">${charts.map(([name, curves]) => html`<${Chart} key=${name} title=${name} curves=${curves}
+      <div class="charts">${[...charts, ...measured].map(([name, curves]) => html`<${Chart} key=${name} title=${name} curves=${curves}
         domain=${zoom ?? [0, end]} onZoom=${setZoom} sync="compare" />`)}</div>
       ${common.length
         ? html`<details><summary>Which statistics</summary><ul class="chips">${common.map((name) => html`
@@ -74,6 +76,15 @@ function Overlaid({ runs }) {
               ${name}</button></li>`)}</ul></details>`
         : html`<p class="muted">These runs have no statistic in common.</p>`}
     <//>`;
+}
+
+/** The metrics of all runs, each run's own curve in its colour: [[metric, {run: curve}], ...]. */
+function overlaid(runs) {
+  const found = {};
+  runs.forEach(({ name, metrics }, i) => byMetric(metrics).forEach(([metric, curve]) => {
+    found[metric] = { ...found[metric], [name]: { ...curve, colour: colour(i) } };
+  }));
+  return Object.entries(found);
 }
 
 const Table = ({ label, head, rows }) => html`

@@ -98,13 +98,16 @@ const Names = ({ title, names }) => names.length > 0 && html`
 
 const BUDGETS = [["minutes", "minutes"], ["kimg", "kimg"]];
 
-/** The lines "optim.D.lr 0.0001" or "optim.D.lr = 0.0001" as settings. */
+const NUMBER = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
+
+/** The lines "optim.D.lr 0.0001", "optim.D.betas = 0.5 0.9" or "data.no-labels" as settings. */
 function parsed(text) {
   const lines = text.split("\n").map((line) => line.trim().replace(/^--/, "")).filter(Boolean);
   return Object.fromEntries(lines.map((line) => {
-    const [, name, value] = line.match(/^(\S+?)(?:\s*=\s*|\s+)(.+)$/) ?? [];
-    if (!name) throw new Error(`"${line}" is no setting: write its name and its value, as in optim.D.lr 0.0001`);
-    return [name, value];
+    const [, name, value] = line.match(/^(\S+?)(?:\s*=\s*|\s+)(.+)$/) ?? [null, line, "true"];
+    const parts = value.split(/\s+/);
+    if (["true", "false"].includes(value)) return [name, value === "true"];
+    return [name, parts.length > 1 && parts.every((part) => NUMBER.test(part)) ? parts.map(Number) : value];
   }));
 }
 
@@ -142,7 +145,8 @@ function Start({ path, found, recipes }) {
           <input id="name" type="text" placeholder="chosen for you" value=${name}
             onInput=${(event) => setName(event.target.value)} /></div>
         <details><summary>Other settings</summary>
-          <label class="muted small" for="settings">One a line, as in <code>optim.D.lr 0.0001</code></label>
+          <label class="muted small" for="settings">One a line, as in <code>optim.D.lr 0.0001</code>,
+            ${" "}<code>optim.D.betas 0.5 0.9</code>, <code>data.no-labels</code></label>
           <textarea id="settings" rows="4" spellcheck="false" value=${text}
             onInput=${(event) => setText(event.target.value)}></textarea>
         </details>

@@ -137,7 +137,6 @@ const Tiles = ({ data, chosen, pick, pins }) => html`
 function Sample({ name, choice, seed, image, pin, pinned }) {
   const [near, setNear] = useState(false);
   const own = query({ seed, ...common(choice) });
-  const still = query({ seed, truncation: common(choice).truncation });
   const { data, error, loading } = useAsk(near ? ofRun(name, `/nearest?${own}`) : null);
   return html`
     <section class="inspector" aria-label=${`Sample of ${named(seed)}`}>
@@ -146,8 +145,8 @@ function Sample({ name, choice, seed, image, pin, pinned }) {
       <div class="row">
         <button disabled=${pinned} onClick=${() => pin({ seed, image })}>${pinned ? "Pinned" : "Pin"}</button>
         <button onClick=${() => save(image, `${name}-${seed}.png`)}>Save PNG</button>
-        <a class="button quiet" href=${ofRun(name, `/latent?${still}`)} download
-          title="Its z, before directions move it">Save latent</a>
+        <a class="button quiet" href=${ofRun(name, `/latent?${own}`)} download
+          title="For gannet sample --latents, which draws it again; --truncation goes with a z">Save latent</a>
         <button aria-pressed=${near} onClick=${() => setNear(!near)}>Nearest training images</button>
       </div>
       <${Failure}>${error}<//>

@@ -114,10 +114,11 @@ function Rating({ name, setup, done }) {
       ${error
         ? html`<${Failure}>${error}<//><div class="row"><button class="button" onClick=${next}>Another pair</button></div>`
         : html`<div class="pair">${["left", "right"].map((side) => html`
-            <button key=${side} class="side" disabled=${!pair || sending.busy} onClick=${() => choose(side)}
-              aria-label=${`The ${side} one is real`}>
+            <button key=${side} class="side" disabled=${!pair || sending.busy} onClick=${() => choose(side)}>
               <span class="frame">${pair && !hidden && html`<img src=${at(pair[side])} alt="" />`}</span>
-              <span class="side-name">${side === "left" ? "← Left is real" : "Right is real →"}</span>
+              <span class="side-name">${side === "left"
+                ? html`<span aria-hidden="true">← </span>Left is real`
+                : html`Right is real<span aria-hidden="true"> →</span>`}</span>
             </button>`)}</div>`}
       ${setup.seconds && pair && html`<div class="timer" key=${pair.pair} aria-hidden="true">
         <div style=${{ animationDuration: `${setup.seconds}s` }}></div></div>`}

@@ -1,6 +1,6 @@
 // One run in training: what is wrong, its curves, its samples, its recipe.
 import { useMemo, useState } from "preact/hooks";
-import { Chart } from "./chart.js";
+import { byMetric, Chart } from "./chart.js";
 import { Grids } from "./grids.js";
 import { useRun } from "./live.js";
 import {
@@ -67,10 +67,11 @@ function Findings({ name, run }) {
       : null;
   }
   return html`<div class="findings" role="region" aria-label="Findings">${findings.map((finding) => html`
-    <${Finding} key=${finding.finding} name=${name} finding=${finding} />`)}</div>`;
+    <${Finding} key=${finding.finding} name=${name} finding=${finding} again=${run.again} />`)}</div>`;
 }
 
-function Finding({ name, finding }) {
+/** `again`: the command that begins the run anew, where this studio cannot. */
+function Finding({ name, finding, again }) {
   const { settings } = finding;
   const [start, { busy, error }] = useAct(async () => {
     const begun = await ask(ofRun(name, "/again"), { settings });
@@ -90,8 +91,10 @@ function Finding({ name, finding }) {
       <div class="change">
         <div><p>Change one thing: <code>${finding.change}</code></p>
           <p class="muted small">${finding.why} (${finding.source})</p></div>
-        ${settings && html`<button class="button" disabled=${busy} onClick=${start}>
-          ${busy ? "Starting …" : "Start again with this change"}</button>`}
+        ${settings && (again
+          ? html`<p class="small">Start again with this change: <code>${again} ${finding.change}</code></p>`
+          : html`<button class="button" disabled=${busy} onClick=${start}>
+              ${busy ? "Starting …" : "Start again with this change"}</button>`)}
       </div>
       <${Failure}>${error}<//>
     </section>`;
@@ -149,15 +152,6 @@ function grouped(curves) {
     panels: panels.map(({ names: chosen, ...panel }) => ({ ...panel, series: pick(chosen) })),
     others: names.filter((name) => !taken.has(name)).map((name) => ({ title: name, series: pick([name]) })),
   };
-}
-
-function byMetric(lines) {
-  const names = [...new Set(lines.map((line) => line.metric))];
-  return names.map((name) => {
-    const own = lines.filter((line) => line.metric === name && line.value !== null);
-    const [min, max, mean] = ["low", "high", "value"].map((key) => own.map((line) => line[key] ?? line.value));
-    return [name, { kimg: own.map((line) => line.kimg), min, max, mean, points: true }];
-  }).filter(([, { kimg: times }]) => times.length);
 }
 
 function Recipe({ run }) {
