@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gannet.diagnosis.finding import Evidence, Sign
 from gannet.diagnosis.series import Log, Series
 
 FEWEST = 3  # looks in a row: one may be chance
@@ -29,6 +30,15 @@ def lasting_looks(log: Log, at: np.ndarray, holds: np.ndarray) -> float | None:
     if held < FEWEST or at[-1] - at[first] < LASTS * log.whole:
         return None
     return float(at[first])
+
+
+def stays_above(log: Log, name: str, bound: float, about: str) -> Sign | None:
+    """The sign that a statistic of the looks has been above a bound at each of them to the last; else None."""
+    series = known(log, name)
+    since = None if series is None else lasting_looks(log, series.at, series.values > bound)
+    if series is None or since is None:
+        return None
+    return Sign(since, None, 0.85, [Evidence(name, float(series.values[-1]), bound, about)])
 
 
 def far_since(log: Log) -> float | None:
