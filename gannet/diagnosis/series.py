@@ -4,7 +4,7 @@ Time is counted in the log's own unit (kimg or steps), and windows are parts of 
 verdict changes neither with the unit, nor with how often somebody has logged, nor with the scale of a loss.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,10 @@ BRIDGED = 3  # looks: noise breaks a span so long
 LEAST = GROWTH**6  # in time, a third: what holds for less may be chance, as windows overlap
 PASSED = 2.0  # times as late
 HUGE = 1e100  # more than any float32 holds: its square would be no number
+PARTS = 5  # of a window, for its trend
 SHORT = 30  # lines; less is too short for any verdict
+
+Change = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -135,9 +138,9 @@ def moments(log: Log) -> np.ndarray:
     return end * GROWTH ** -np.arange(count - 1, -1, -1.0)
 
 
-def looks(series: Series, times: np.ndarray) -> list[Look | None]:
-    """A look at each time, back to `WINDOW` of it."""
-    return [look(series.between(WINDOW * time, time)) for time in times]
+def looks(series: Series, times: np.ndarray, change: Change = np.asarray) -> list[Look | None]:
+    """A look at each time, back to `WINDOW` of it, at the values or at what `change` makes of them."""
+    return [look(change(series.between(WINDOW * time, time))) for time in times]
 
 
 def spans(times: np.ndarray, holds: np.ndarray) -> list[tuple[float, float]]:
@@ -172,6 +175,19 @@ def last_change(series: Series) -> float:
     return float(series.at[np.abs(np.cumsum(ranks)).argmax()])
 
 
+def steadied(values: np.ndarray) -> np.ndarray:
+    """Values `[T]` without their slow trend, at the level where it ends.
+
+    The trend is a parabola through the medians of `PARTS` parts; of too few values to tell it from noise, none.
+    """
+    if len(values) < PARTS * FEWEST:
+        return values
+    time = np.linspace(-1, 0, len(values))
+    centres, middles = (np.array([np.median(part) for part in np.array_split(x, PARTS)]) for x in (time, values))
+    trend = np.polynomial.Polynomial.fit(centres, middles, 2)
+    return values - trend(time) + trend(0.0)
+
+
 def roughness(series: Series, width: int = 41) -> Series:
     """How far each value is from the median of its neighbours."""
     thin = series if len(series) <= MOST else Series(*(x[:: len(series) // MOST] for x in (series.at, series.values)))
@@ -179,9 +195,9 @@ def roughness(series: Series, width: int = 41) -> Series:
     return Series(thin.at, np.abs(thin.values - np.median(sliding_window_view(padded, width), axis=1)))
 
 
-def pairs(times: np.ndarray, *series: Series) -> Iterator[tuple[float, tuple[Look, ...]]]:
+def pairs(times: np.ndarray, *series: Series, change: Change = np.asarray) -> Iterator[tuple[float, tuple[Look, ...]]]:
     """The times at which there is a look at each of the series, and those looks."""
-    for time, *found in zip(times, *(looks(s, times) for s in series), strict=True):
+    for time, *found in zip(times, *(looks(s, times, change) for s in series), strict=True):
         known = tuple(one for one in found if one is not None)
         if len(known) == len(series):
             yield float(time), known

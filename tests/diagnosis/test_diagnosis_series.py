@@ -3,7 +3,19 @@
 import numpy as np
 import pytest
 
-from gannet.diagnosis.series import GROWTH, Log, Look, Series, last_change, lasting, look, moments, roughness, spans
+from gannet.diagnosis.series import (
+    GROWTH,
+    Log,
+    Look,
+    Series,
+    last_change,
+    lasting,
+    look,
+    moments,
+    roughness,
+    spans,
+    steadied,
+)
 
 
 def test_a_look_by_hand() -> None:
@@ -54,3 +66,16 @@ def test_the_change_is_found_where_it_was_made() -> None:
     assert last_change(level) == pytest.approx(300, abs=30)
     width = Series(at, random.normal(size=1000) * np.where(at > 600, 3, 1))
     assert last_change(roughness(width)) == pytest.approx(600, abs=40)
+
+
+def test_a_slow_trend_is_taken_out_and_noise_is_left() -> None:
+    noise = np.random.Generator(np.random.Philox(3)).normal(size=400)
+    found = steadied(noise + 10 * np.exp(np.linspace(0, -1.2, 400)))
+    assert np.std(found) == pytest.approx(np.std(noise), rel=0.03)
+    assert np.corrcoef(found, noise)[0, 1] > 0.97
+    assert np.median(found) == pytest.approx(10 * np.exp(-1.2), abs=1)  # the level is that of the end
+
+
+def test_too_few_values_have_no_trend() -> None:
+    few = np.arange(59.0)
+    assert np.array_equal(steadied(few), few)

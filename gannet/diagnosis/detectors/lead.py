@@ -3,7 +3,8 @@
 What the losses show of it depends little on their scale and on what is added to them. A player that has won
 has its loss on the floor: most batches lie at the bottom and a few stand out (skew), the middle is nearer to
 nothing than the loss is wide (level), and the other's loss swings many times as widely, since it still feels
-what the winner's no longer does, beyond a margin or a cross-entropy of nothing (silence). D's ratings of
+what the winner's no longer does, beyond a margin or a cross-entropy of nothing (silence). A class loss that
+falls while it is learnt hides both, so the loss is looked at without its slow trend as well. D's ratings of
 reals and fakes, where the log has them, must say the same. A critic's loss, which goes below zero, has no floor.
 """
 
@@ -14,11 +15,22 @@ import numpy as np
 
 from gannet.diagnosis.detectors.looked import DISTANCE, FAR, PAIRS, is_far, known, lasting_looks, stay_far
 from gannet.diagnosis.finding import Evidence, Sign
-from gannet.diagnosis.series import Log, Look, last_change, lasting, looks, moments, pairs, roughness
+from gannet.diagnosis.series import (
+    Log,
+    Look,
+    Series,
+    last_change,
+    lasting,
+    looks,
+    moments,
+    pairs,
+    roughness,
+    steadied,
+)
 
 SKEW = 0.3  # a bell has 0, an exponential 0.46
 SILENCE = 8.0  # two that are a match have losses as wide within a factor of 4; where one has lost it is 20 and more
-NEARLY = 2 / 3  # of a sign: less is what an even game shows too
+NEARLY = 3 / 4  # of a sign: less is what an even game shows too
 PATIENCE = 0.2  # of the run: G often catches up with a D that leads from the start
 APART = 5.0  # widths: a D that is merely held back, as by augmentation, gives way by two
 TINY = 1e-100  # a loss may be exactly nothing
@@ -48,15 +60,17 @@ def lead(log: Log, winner: str, loser: str, certain: dict[str, float]) -> Sign |
     """Since when the loser's loss has changed while the winner's lay on the floor.
 
     A lead is no harm by itself: so it has to last, beyond the run's first part, and counts from where the
-    loser's loss is another than before, in its level or in how far it swings from batch to batch. The middle one
-    of these three times is taken, so that one of them may be wrong.
+    loser's loss is another than before, in its level or in how far it swings from batch to batch; its level above
+    the winner's, as both may have a class loss. The middle one of these three times is taken, so that one of them
+    may be wrong.
     """
     known = log.get(winner, loser)
     if known is None:
         return None
     times = moments(log)
     rated = ratings(log, times, certain)
-    seen = [(time, Signs(*pair)) for time, pair in pairs(times, *known)]
+    steady = pairs(times, *known, change=steadied)
+    seen = [(time, Signs(*both, *calm)) for (time, both), (_, calm) in zip(pairs(times, *known), steady, strict=True)]
     at = np.array([time for time, _ in seen])
     wins = np.array([signs.any if rated is not None else signs.enough for _, signs in seen], dtype=bool)
     if winner == "loss G":  # which lies low in healthy runs too: there D's must be loud as well
@@ -68,7 +82,8 @@ def lead(log: Log, winner: str, loser: str, certain: dict[str, float]) -> Sign |
         return None
     begin, end, until = held
     other = known[1].until(end)
-    since = sorted([PATIENCE * log.whole, last_change(other), last_change(roughness(other))])[1]
+    level = Series(other.at, other.values - np.interp(other.at, known[0].at, known[0].values))
+    since = sorted([PATIENCE * log.whole, last_change(level), last_change(roughness(other))])[1]
     last = [signs for time, signs in seen if time <= end][-1]
     told = [*last.told(winner, loser), *told_ratings(log, end, certain)]
     confidence = 0.6 + 0.1 * sum(s > 1 for s in last.strengths) if rated is None else 0.95
@@ -115,15 +130,26 @@ def rise(first: Look, now: Look) -> float:
 
 @dataclass(frozen=True)
 class Signs:
-    """The three signs that one loss is on its floor while the other still swings, at one time."""
+    """The three signs that one loss is on its floor while the other still swings, at one time.
+
+    `steady` are the looks at the losses without their slow trends.
+    """
 
     winner: Look
     loser: Look
+    steady_winner: Look
+    steady_loser: Look
+
+    @property
+    def skew(self) -> float:
+        """The winner's: a slow trend hides that of its noise, or is itself a fall to the floor."""
+        return max(self.winner.skew, self.steady_winner.skew)
 
     @property
     def silence(self) -> float:
-        """How much wider the loser's loss is."""
-        return self.loser.spread / max(self.winner.spread, TINY)
+        """How much wider the loser's loss is, whatever widens both."""
+        losers = min(self.loser.spread, self.steady_loser.spread)
+        return losers / max(min(self.winner.spread, self.steady_winner.spread), TINY)
 
     @property
     def strengths(self) -> tuple[float, float, float]:
@@ -133,7 +159,7 @@ class Signs:
         if self.winner.low == self.winner.high == 0:
             return 2.0, 2.0, 2.0  # a loss of nothing, without exception
         level = self.winner.spread / max(self.winner.middle, TINY)
-        return level, self.winner.skew / SKEW, self.silence / SILENCE
+        return level, self.skew / SKEW, self.silence / SILENCE
 
     @property
     def any(self) -> bool:
@@ -148,7 +174,7 @@ class Signs:
         """Those that are there."""
         level = Evidence(winner, self.winner.middle, self.winner.spread, f"the middle of {winner}, below its own width")
         about = f"{winner} lies at its floor, but for a few batches"
-        skew = Evidence(f"skew of {winner}", self.winner.skew, SKEW, about)
+        skew = Evidence(f"skew of {winner}", self.skew, SKEW, about)
         about = f"how far {loser} swings, in times of {winner}"
         silence = Evidence(f"width of {loser} / {winner}", min(self.silence, MOST), SILENCE, about)
         found = zip(self.strengths, (level, skew, silence), strict=True)
