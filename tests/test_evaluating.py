@@ -135,6 +135,18 @@ def test_only_so_many_are_measured(tmp_path: Path, given: Callable[..., None]) -
     assert found.scores[0].baseline == pytest.approx(abs(chosen[:, :3] - chosen[:, 3:]).mean() / 255)
 
 
+def test_an_extractor_that_sees_nothing_gives_no_number(
+    tmp_path: Path, given: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = a_run(tmp_path, "unet", source=str(negatives(tmp_path)), kind="pairs")
+    given(Negative())
+    blind = Pixels()
+    monkeypatch.setattr(blind, "forward", lambda x: (torch.ones(len(x), 4), None))
+    monkeypatch.setattr(evaluating, "open_extractor", lambda *asked: blind)
+    with pytest.raises(UserError, match="pixels gives the same features of every image"):
+        evaluate(run, device="cpu")
+
+
 def test_what_enlarges_is_measured_beside_bicubic(tmp_path: Path, given: Callable[..., None]) -> None:
     for i in range(12):
         save(tmp_path / "large" / f"{i:02}.png", noise(i))

@@ -93,6 +93,20 @@ def test_a_frechet_distance_of_few_images_is_printed_by_force_alone(tmp_path: Pa
         Judge(sides.of_folders(str(one), str(other), None, evaluating.Ranks()).real, eyes, 24, ["frechet"])
 
 
+class Blind(Counting):
+    """Gives the same features whatever it sees."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        return super().forward(torch.zeros_like(x))
+
+
+def test_an_extractor_that_sees_nothing_gives_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluating, "open_extractor", lambda *asked: Blind())
+    one, other = save(tmp_path / "one", noise(1, 24)), save(tmp_path / "other", noise(2, 30))
+    with pytest.raises(UserError, match="pixels gives the same features of every image"):
+        evaluate(one, other)
+
+
 def test_memory_does_not_grow_where_fid_alone_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reals, "SOME", 20)
     images = noise(1, 130)

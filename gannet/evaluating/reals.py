@@ -90,6 +90,7 @@ def look(
             progress(start + size, num)
     if not ranks.first:
         return NOTHING
+    extract.refuse_constant()
     logits = torch.cat(classed) if classed else None
     return Seen(num, space.some, space.gaussian, logits) if space else Seen(num, torch.cat(kept), None, logits)
 

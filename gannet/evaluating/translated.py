@@ -114,10 +114,11 @@ class HeldOut:
         return spread(dataset.held_out, self.num or len(dataset.held_out))
 
     def parts(self, num: int, size: int = BATCH) -> Iterator[slice]:
-        """`num` images by `size`, with progress."""
+        """`num` images by `size`, with progress. Raises `UserError` where all of them had the same features."""
         for start in range(0, num, size):
             yield slice(start, start + size)
             self.progress(min(start + size, num), num)
+        self.extract.refuse_constant()
 
     def protocol(self, counts: Protocol, how: Protocol) -> Protocol:
         """Of what a number was had: `counts` of items, the run's data, and `how` it was measured."""

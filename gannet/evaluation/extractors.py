@@ -15,6 +15,7 @@ from gannet.evaluation.weights import Progress
 from gannet.parts import facts_for
 
 COLOURS = "grey repeated; alpha over white"
+LARGEST = 1e15  # of features: the squares and products of larger ones leave float32, and distances come out as NaN
 
 
 class Extractor(ABC):
@@ -23,7 +24,7 @@ class Extractor(ABC):
     C is 1, 3 or 4; grey is repeated, and premultiplied colour lies over white. `protocol` says what the features
     depend on besides the images: `weights` is the beginning of the SHA-256 of their file, and `resize` the
     extractor's own. Raises `UserError` where an extractor gives what cannot be measured: another number of features
-    or of images than before, NaN, infinity.
+    or of images than before, NaN, infinity, numbers above 1e15 (whose products overflow).
     """
 
     batch = 32
@@ -35,6 +36,8 @@ class Extractor(ABC):
         self.name, self.device = name, torch.device(device)
         self.protocol = {"extractor": name, "weights": weights, "layer": layer, "resize": resize, "colours": COLOURS}
         self._widths: dict[str, int] = {}
+        self._first: tuple[np.ndarray, Tensor] | None = None
+        self._images_differ = self._features_differ = False
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -58,7 +61,29 @@ class Extractor(ABC):
                 features.append(self._checked("features", found, len(x)))
                 if classes is not None:
                     logits.append(self._checked("logits", classes, len(x)))
-        return torch.cat(features), torch.cat(logits) if logits else None
+        together = torch.cat(features)
+        if not self._features_differ:
+            self._note(images, together)
+        return together, torch.cat(logits) if logits else None
+
+    def refuse_constant(self) -> None:
+        """Raises `UserError` where images that differ have had the same features, each and all of them, so far.
+
+        To be asked when all images of a set have been looked at: those of one class may look alike to an extractor.
+        """
+        if self._images_differ and not self._features_differ:
+            raise UserError(
+                f"extractor {self.name} gives the same features of every image, so that all distances would be 0: mend "
+                "it, or take another extractor"
+            )
+
+    def _note(self, images: np.ndarray, features: Tensor) -> None:
+        """Whether there are two images that differ by now, and two rows of features."""
+        if self._first is None:
+            self._first = np.array(images[0]), features[0].clone()
+        image, row = self._first
+        self._features_differ = bool((features != row).any())
+        self._images_differ = self._images_differ or images.shape[1:] != image.shape or bool((images != image).any())
 
     def _checked(self, what: str, found: Tensor, num: int) -> Tensor:
         width = self._widths.setdefault(what, found.shape[1] if found.ndim == 2 else 0)
@@ -68,10 +93,11 @@ class Extractor(ABC):
                 f"[{num}, {width or 'd'}]: a row of numbers of each image, and always as many"
             )
         found = found.float().cpu()
-        if bad := (~found.isfinite()).any(1).sum().item():
+        if bad := (~(found.abs() <= LARGEST)).any(1).sum().item():
+            how = f"above {LARGEST:g}" if found.isfinite().all() else "NaN or infinite"
             raise UserError(
-                f"extractor {self.name} gives {what} that are NaN or infinite, of {bad} of {num} images: mend it, or "
-                "take another extractor"
+                f"extractor {self.name} gives {what} that are {how}, of {bad} of {num} images: mend it, or take "
+                "another extractor"
             )
         return found
 

@@ -110,6 +110,7 @@ def test_the_protocol_says_what_features_depend_on() -> None:
         (torch.zeros(2, 0), None, r"features \[2, 0\] of 2 images"),
         (torch.tensor([[1.0, 2.0], [torch.nan, 2.0]]), None, "features that are NaN or infinite, of 1 of 2 images"),
         (torch.tensor([[1e300, 2.0], [torch.inf, 2.0]]).double(), None, "infinite, of 2 of 2 images"),
+        (torch.full((2, 3), 1e16), None, r"features that are above 1e\+15, of 2 of 2 images"),
         (torch.zeros(2, 5), torch.full((2, 3), torch.inf), "logits that are NaN or infinite, of 2 of 2 images"),
     ],
 )
@@ -125,6 +126,19 @@ def test_every_batch_has_as_many_features() -> None:
     extract.features = torch.zeros(4, 6)
     with pytest.raises(UserError, match=r"gives features \[4, 6\] of 4 images, and must give \[4, 5\]"):
         extract(noise(4))
+
+
+def test_features_that_never_differ_are_refused_and_images_that_do_not_are_no_reason() -> None:
+    extract, image = Broken(torch.ones(1, 5)), noise(1)
+    for _ in range(2):
+        extract(image)
+        extract.refuse_constant()
+    extract(255 - image)
+    with pytest.raises(UserError, match="means gives the same features of every image"):
+        extract.refuse_constant()
+    extract.features = torch.zeros(1, 5)
+    extract(image)
+    extract.refuse_constant()
 
 
 def test_no_images_is_one_line() -> None:
