@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gannet.errors import UserError, one_line
+from gannet.evaluation import EXTRACTORS
 from gannet.evaluation.extractors import Extractor, how_resized, resized
 from gannet.evaluation.weights import sha256_of, shown
 
@@ -72,11 +74,26 @@ class Code(Extractor):
         file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
         weights = f"code {shown(sha256_of(Path(file)))}, and what it loads" if file else "not known"
         super().__init__(name, device, weights=weights, layer="what it gives", resize="its own")
-        self.function = function
+        self.function, self.file = function, file
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
-        with told_of(self.name):
+        with told_of(self.name, self.file):
             return torch.as_tensor(self.function(x)), None
+
+
+def imported(name: str, allow_code: bool) -> Callable[..., Any]:
+    """Your own code. Raises `UserError` where it cannot be imported, or there is nothing of that name."""
+    try:
+        return EXTRACTORS.find(name, allow_code)
+    except UserError:
+        raise
+    except Exception as error:
+        frame, line = list(walk_tb(error.__traceback__))[-1]
+        file = frame.f_code.co_filename
+        where = "its module" if file.startswith("<") else f"{file}:{line}"  # a syntax error says where it is
+        raise UserError(
+            f"extractor {name} cannot be imported: {where} fails with {type(error).__name__}: {one_line(error)}"
+        ) from error
 
 
 def opened(file: Path) -> tuple[Any, str]:
@@ -103,9 +120,11 @@ def opened(file: Path) -> tuple[Any, str]:
 
 
 @contextmanager
-def told_of(name: str) -> Iterator[None]:
-    """Raises `UserError` where what is not ours fails."""
+def told_of(name: str, file: str | None = None) -> Iterator[None]:
+    """Raises `UserError` where what is not ours fails; it says in which line of `file`, where that had a part in it."""
     try:
         yield
     except Exception as error:
-        raise UserError(f"extractor {name} fails with {type(error).__name__}: {one_line(error)}") from error
+        lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
+        where = f" at {file}:{lines[-1]}" if lines else ""
+        raise UserError(f"extractor {name} fails{where} with {type(error).__name__}: {one_line(error)}") from error

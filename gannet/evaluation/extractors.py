@@ -119,12 +119,12 @@ def open_extractor(
         from gannet.evaluation.custom import Onnx
 
         return Onnx(Path(name))
-    part = EXTRACTORS.find(name, allow_code)
     if name in EXTRACTORS.rows:
+        part = EXTRACTORS.find(name)
         return part(**facts_for(part, device=device, cache=cache, progress=progress))
-    from gannet.evaluation.custom import Code
+    from gannet.evaluation.custom import Code, imported
 
-    return Code(name, part, device)
+    return Code(name, imported(name, allow_code), device)
 
 
 def rgb(images: Tensor) -> Tensor:

@@ -30,7 +30,9 @@ def nans(x):
     return x.float().mean((2, 3)) / 0 * 0
 
 def fails(x):
-    raise KeyError("layer4")
+    def inner():
+        raise KeyError("layer4")
+    inner()
 
 def nothing(x):
     return None
@@ -212,11 +214,26 @@ def test_code_is_imported_only_where_it_is_allowed(module: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import numpy\nnumpy.zeros(-1)\n", r"broken_extractors\.py:2 fails with ValueError: negative"),
+        ("def f(:\n", r"fails with SyntaxError: .*broken_extractors\.py, line 1"),
+    ],
+)
+def test_code_that_cannot_be_imported_is_one_line_that_says_where(
+    text: str, says: str, module: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken_extractors.py").write_text(text)
+    with pytest.raises(UserError, match=f"^extractor broken_extractors:f cannot be imported: .*{says}"):
+        open_extractor("broken_extractors:f", "cpu", tmp_path, allow_code=True)
+
+
+@pytest.mark.parametrize(
     ("name", "says"),
     [
         ("flat", r"my_extractors:flat gives features \[2, 3, 30\] of 2 images, and must give \[2, d\]"),
         ("nans", "my_extractors:nans gives features that are NaN or infinite, of 2 of 2 images"),
-        ("fails", "my_extractors:fails fails with KeyError: 'layer4'"),
+        ("fails", r"my_extractors:fails fails at \S+/my_extractors\.py:14 with KeyError: 'layer4'$"),
         ("nothing", "my_extractors:nothing fails with "),
     ],
 )
