@@ -133,6 +133,8 @@ def test_only_so_many_are_measured(tmp_path: Path, given: Callable[..., None]) -
     chosen = dataset.held_out[[0, round((len(dataset.held_out) - 1) / 2), -1]].astype(float)
     assert found.scores[0].protocol["images"] == 3
     assert found.scores[0].baseline == pytest.approx(abs(chosen[:, :3] - chosen[:, 3:]).mean() / 255)
+    with pytest.raises(UserError, match=f"holds out {len(dataset.held_out)} pairs, and --num asks for 3,000$"):
+        evaluate(run, num=3000, device="cpu")
 
 
 def test_an_extractor_that_sees_nothing_gives_no_number(

@@ -137,6 +137,8 @@ def test_a_run_is_measured_against_what_it_was_trained_on(
     monkeypatch.setattr(sides, "load", lambda path, device: generator(dataset.images))
     found = evaluate(run, data=images)
     assert found.scores[0].metric == "KID (pixels)" and found.copying is None
+    said = "50 generated images stand against 40 real ones: there are no more of these."
+    assert said not in found.notes and said in evaluate(run, data=images, num=50).notes
     how = found.scores[0].protocol
     facts = [how[name] for name in ("reals", "real images", "generated images", "seed", "truncation", "data")]
     assert facts == ["trained on", 40, 40, 0, "none", dataset.fingerprint[:16]]

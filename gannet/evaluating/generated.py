@@ -231,6 +231,8 @@ def evaluate_generated(sides: Sides, extract: Extractor | None, asked: Asked, ra
         check_path(asked.metrics, sides)
         return of_paths(sides, num, asked, ranks)
     chosen, notes = fitting(names_of(asked.metrics or default(extract), extract), num, num_real, asked.force)
+    if asked.num and num_real < num and isinstance(sides.fake, Generator):
+        notes.append(f"{num:,} generated images stand against {num_real:,} real ones: there are no more of these.")
     check_path(chosen, sides)
     check_enough(chosen, sides, num_real, num)
     if asked.useful:

@@ -36,6 +36,7 @@ PICTURE = "images.png"
 SHOWN = 12  # items in it
 ACROSS = 2  # of them beside each other
 SEED = 0
+ITEMS = {"images": "images", "pairs": "pairs", "unpaired": "images", "clips": "clips"}
 
 Batches = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
 """What a network makes, what it has to beat, and the targets, some at a time, each uint8 `[N, C, R, R]`."""
@@ -145,7 +146,7 @@ def evaluate_held_out(
     Of pairs: L1, PSNR, SSIM and the distance of features to the targets, beside the input as it is; of a network
     that enlarges the same, beside bicubic. Of unpaired sets: the distance of features to the other set. Of
     clips: the distances of frames and of motion, beside those of clips that were trained on. Raises `UserError`
-    where too little is held out.
+    where too little is held out, or less than `num`.
     """
     if num is not None and num < 2:
         raise UserError(f"--num is {num}, and must be at least 2")
@@ -156,6 +157,9 @@ def evaluate_held_out(
     fewest = min(len(side.held_out) for side in (dataset, dataset.other) if side)
     if fewest < 2:
         raise UserError(f"{path} holds out {fewest} of its images, and two are needed: train with more --data.held-out")
+    if num is not None and num > fewest:
+        of_a_side = " on one side" if dataset.other else ""
+        raise UserError(f"{path} holds out {fewest:,} {ITEMS[recipe.data.kind]}{of_a_side}, and --num asks for {num:,}")
     kind = "enlarged" if recipe.data.kind == "images" else recipe.data.kind
     with counted("measuring") as progress:
         return EVALUATIONS[kind](HeldOut(path, dataset, num, recipe.data.num_frames, device, opened, progress))
@@ -258,6 +262,8 @@ def clips(held: HeldOut) -> Evaluation:
     """
     G, unseen = load(held.path, held.device), held.images(held.dataset)
     num = min(len(unseen), len(held.dataset.images))
+    if held.num and num < held.num:
+        raise UserError(f"{held.path} was trained on {num:,} clips, and --num asks for {held.num:,}")
     unseen, seen = spread(unseen, num), spread(held.dataset.images, num)
     num_given = 0
     if depth := getattr(G.network, "given_channels", 0):
