@@ -374,7 +374,8 @@ def report(run: Run, finished: bool) -> None:
         return
     if run.training.recipe.train.evaluate_every:
         spent, total = run.evaluation_seconds, run.elapsed
-        print(f"evaluation took {duration(spent)} of {duration(total)}, {spent / total:.0%}")
+        alone = f"training alone {duration(total - spent)}"
+        print(f"evaluation took {duration(spent)} of {duration(total)}, {spent / total:.0%}; {alone}")
     if line := best.best_of(run.path):
         print(f"best      {in_words(line)} at {line['kimg']:g} kimg: gannet sample {quote(run.path / best.FOLDER)}")
     if run.gallery.shows_reals:

@@ -29,6 +29,7 @@ LOOKED = "sample mean"  # what a run's line of a look at its samples has, and no
 RETURN = "autopilot"  # the event of a run that has gone back to an earlier moment, and maybe changed a setting
 CHANGE = f'"event": "{RETURN}"'.encode()
 RARE_IN_RUNS = (b'"metric"', b"null", f'"{LOOKED}"'.encode(), CHANGE)
+COUNTERS = ("kimg", "iteration", "seconds", "evaluation seconds", "skipped")  # what a run's lines count
 ABSENT = -np.inf  # an empty cell, other than one that is not a number
 DELIMITERS = ",;\t"
 EVENTS = "tfevents"
@@ -79,7 +80,7 @@ def log_of(lines: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], kimg
 
 
 def in_kimg(found: Columns, settings: Mapping[str, Any], kimg: float) -> Log:
-    named = {name: column for name, column in found.items() if name not in ("kimg", "iteration", "seconds", "skipped")}
+    named = {name: column for name, column in found.items() if name not in COUNTERS}
     named |= {known: named.pop(name) for name in list(named) if (known := columns.meaning(name)) in columns.METRICS}
     return Log(by_time(found["kimg"], named), "kimg", kimg, settings)
 

@@ -24,7 +24,7 @@ ROUGH_LINES = 8192
 MOST_NAMES = 500  # statistics of a run, each of which takes memory
 MOST_OTHERS = 50_000  # lines that are no statistics, for the same reason
 SEAM = 64  # bytes before the end that tell whether the file was cut back
-COUNTERS = ("type", "kimg", "iteration", "seconds", "skipped")
+COUNTERS = ("type", "kimg", "iteration", "seconds", "evaluation seconds", "skipped")
 LOW, HIGH, SUM, NUM = range(4)
 
 Line = Mapping[str, Any]

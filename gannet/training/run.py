@@ -78,7 +78,7 @@ class Run:
     evaluated: int = 0
     """Images after which samples were measured last; metrics of later moments are still to come."""
     evaluation_seconds: float = 0.0
-    """Seconds that went into that, of all sessions."""
+    """Seconds that went into that, of all sessions; lines of stats.jsonl have them beside all seconds so far."""
     curves_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -206,7 +206,8 @@ class Run:
         """What a line of statistics begins with."""
         t = self.training
         counters = {"kimg": t.cur_nimg / 1000, "iteration": t.iteration, "seconds": round(self.elapsed, 3)}
-        return {"type": "stats", **counters}
+        measuring = {"evaluation seconds": round(self.evaluation_seconds, 3)} if self.evaluations_when.every else {}
+        return {"type": "stats", **counters, **measuring}
 
     def look(self) -> None:
         """A line of what is seen of the samples now, where the game makes them of noise."""
@@ -335,8 +336,12 @@ class Run:
         if due:
             t.engine.ranks.await_first(f"measured at {t.cur_nimg} after {t.num_returns} returns")
             self.evaluated = t.cur_nimg
-            self.note(lines, round(time.monotonic() - began, 3))
-            self.evaluation_seconds += time.monotonic() - began
+            before, self.evaluation_seconds = (
+                self.evaluation_seconds,
+                self.evaluation_seconds + time.monotonic() - began,
+            )
+            self.note(lines)
+            self.evaluation_seconds = before + time.monotonic() - began
         return generated
 
     @property
@@ -346,13 +351,13 @@ class Run:
         moment = min(every.next(self.evaluated), self.total_nimg)
         return bool(every.every) and self.evaluated < t.cur_nimg >= moment and not t.skipped_in_a_row
 
-    def note(self, lines: Iterable[Mapping[str, Any]], seconds: float) -> None:
+    def note(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Writes what was measured; where the first metric is the best so far, its weights are kept as `best/`."""
         metrics = []
         for line in lines:
             line = {"type": line["type"], "kimg": self.training.cur_nimg / 1000, **finite(line)}
             if line["type"] == "metric":
-                line |= {"seconds": round(self.elapsed, 3), "evaluation seconds": seconds}
+                line |= {"seconds": round(self.elapsed, 3), "evaluation seconds": round(self.evaluation_seconds, 3)}
                 metrics.append(line)
                 self.tell(line)
             else:
