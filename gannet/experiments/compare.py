@@ -95,6 +95,7 @@ class Comparison:
                 "seeds": group.seeds,
                 "kimg": [record.kimg for record in group.records],
                 "seconds": [record.seconds for record in group.records],
+                "evaluation_seconds": [record.evaluation_seconds for record in group.records],
                 "settings": {name: values[i] for name, values in self.differences.items()},
             }
             for i, group in enumerate(self.groups)

@@ -80,16 +80,25 @@ class Record:
     def kimg(self) -> float:
         return self.stats[-1]["kimg"] if self.stats else 0.0
 
+    evaluation_seconds: float = 0.0
+    """Seconds that went into measuring samples."""
+
     @property
     def seconds(self) -> float:
-        return self.stats[-1].get("seconds", 0.0) if self.stats else 0.0
+        """Those of the training alone."""
+        return trained(self.stats[-1]) if self.stats else 0.0
 
     def seconds_at(self, kimg: float) -> float:
-        """Seconds until so many kimg were trained."""
+        """Seconds of training alone until so many kimg were trained."""
         if not self.stats:
             return 0.0
-        at, seconds = np.array([(line["kimg"], line.get("seconds", 0.0)) for line in self.stats]).T
+        at, seconds = np.array([(line["kimg"], trained(line)) for line in self.stats]).T
         return float(np.interp(kimg, at, seconds))
+
+
+def trained(line: Mapping[str, Any]) -> float:
+    """The seconds of a line of stats.jsonl, without those that went into measuring samples."""
+    return line.get("seconds", 0.0) - line.get("evaluation seconds", 0.0)
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,8 @@ def read_run(path: Path) -> Record:
     settings |= {"images": facts.get("data_fingerprint", "")[:8], "init": facts.get("init", "none")}
     lines = read_stats(path / "stats.jsonl")
     stats = [line for line in lines if line["type"] == "stats"]
-    return Record(path, recipe.seed, settings, stats, metrics_of(lines))
+    spent = max((line.get("evaluation seconds", 0.0) for line in lines), default=0.0)
+    return Record(path, recipe.seed, settings, stats, metrics_of(lines), spent)
 
 
 def metrics_of(lines: Sequence[Mapping[str, Any]]) -> dict[str, Measured]:

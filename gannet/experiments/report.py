@@ -56,11 +56,13 @@ def runs(found: Comparison) -> str:
     for group in found.groups:
         kimg = [record.kimg for record in group.records]
         seconds = Summary.of([record.seconds for record in group.records])
+        measuring = Summary.of([record.evaluation_seconds for record in group.records])
         length = short(kimg[0]) if min(kimg) == max(kimg) else f"{short(min(kimg))} to {short(max(kimg))}"
         place = [record.path.as_posix() for record in group.records]
         seeds = ", ".join(map(str, group.seeds))
-        rows.append([group.label, seeds, length, duration(seconds.mean), place[0] + (", ..." if place[1:] else "")])
-    return table(["group", "seeds", "kimg", "time of a run", "runs"], rows)
+        times = [duration(seconds.mean), duration(measuring.mean) if measuring.mean else "-"]
+        rows.append([group.label, seeds, length, *times, place[0] + (", ..." if place[1:] else "")])
+    return table(["group", "seeds", "kimg", "training of a run", "and measuring it", "runs"], rows)
 
 
 def measured(rows: Sequence[Row]) -> str:

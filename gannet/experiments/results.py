@@ -82,7 +82,7 @@ class Swept:
         """A row for each trial, the best first."""
         score = next((each.score for each in self.results if each.score), None)
         metric = f"best {score.metric} ({score.better} is better)" if score else "metric"
-        header = ["trial", *self.names, metric, "sd", "95% interval", "best at kimg", "kimg", "time", "state"]
+        header = ["trial", *self.names, metric, "sd", "95% interval", "best at kimg", "kimg", "training", "state"]
         rows = []
         for each in self.results:
             values = [each.settings[name] for name in self.names]

@@ -1,5 +1,6 @@
 """Which runs belong together, what differs between them, and what their lines say."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +128,17 @@ def test_the_best_and_the_first_that_is_good_enough(by_hand: Make) -> None:
 def test_seconds_are_those_of_the_moment(by_hand: Make) -> None:
     record = read_run(by_hand("one"))
     assert (record.kimg, record.seconds, record.seconds_at(1.25)) == (4.0, 40.0, 12.5)
+
+
+def test_seconds_are_those_of_training_alone(by_hand: Make) -> None:
+    """Each of the eight lines comes after 15 seconds more that went into measuring."""
+    path = by_hand("a")
+    lines = [json.loads(line) for line in (path / "stats.jsonl").read_text("utf-8").splitlines()]
+    for i, line in enumerate(lines, 1):
+        line |= {"seconds": line["seconds"] + 15 * i, "evaluation seconds": 15 * i}
+    (path / "stats.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    record = read_run(path)
+    assert (record.seconds, record.seconds_at(1.25), record.evaluation_seconds) == (40.0, 12.5, 120.0)
 
 
 def test_a_run_that_has_just_begun_has_no_curves(by_hand: Make) -> None:

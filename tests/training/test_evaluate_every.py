@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ from gannet.display import Lines, in_words
 from gannet.errors import UserError
 from gannet.evaluating.during import Evaluating, extractor_for
 from gannet.evaluation.protocol import Score
+from gannet.experiments.records import read_run
 from gannet.files import put_back, remove_parts, whole_folder
 from gannet.generation.load import Generator
 from gannet.plan import moved
+from gannet.training import run as run_module
 from gannet.training.best import best_of, is_better
-from gannet.training.pictures import save_curves
+from gannet.training.pictures import read_stats, save_curves
 
 Pictures = Callable[..., Path]
 Judging = Callable[[Generator], list[Score]]
@@ -135,6 +138,28 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     for what in ("state", "lines", "files"):
         assert found[what] == expected[what], what
     assert best_files(parts) == best_files(whole)
+
+
+def test_seconds_of_measuring_are_apart_also_after_a_resume(
+    pictures: Pictures, tmp_path: Path, judged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that stands still but while samples are measured, which takes 100 seconds each time."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(run_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def slow(G: Generator) -> list[Score]:
+        clock.now += 100
+        return kid(1.0)
+
+    judged(slow)
+    with stopped(4):
+        assert not train(pictures(), tmp_path / "run", {**TINY, **EVERY}).finished
+    assert api.resume(tmp_path / "run").finished
+    lines = read_stats(tmp_path / "run" / "stats.jsonl")
+    found = {(line["seconds"], line["evaluation seconds"]) for line in of_type(lines, "stats", "metric")}
+    assert found == {(0, 0), (100, 100), (200, 200), (300, 300)}
+    record = read_run(tmp_path / "run")
+    assert (record.seconds, record.evaluation_seconds, record.seconds_at(0.02)) == (0, 300, 0)
 
 
 @pytest.mark.parametrize("number", [1, 2, 6])
