@@ -51,6 +51,8 @@ class Dataset:
     """int64 `[M]`; -1 for a class of which no image is left to train on."""
     held_out_names: Sequence[str] = ()
     """File name of each of `held_out`."""
+    pixels: str = ""
+    """SHA-256 of the decoded pixels and the split, which is the same with labels and without."""
 
 
 def opened(settings: Data, cache: Path) -> Source:
@@ -128,24 +130,33 @@ def prepare(source: Source, settings: Data, channels: int, progress: Progress | 
     classes = tuple(source.classes[k] for k in used) if settings.labels else ()
     if settings.labels and len(classes) < 2:
         raise UserError(f"{source.name} has images of one class only, {classes[0]}: add --data.no-labels")
-    facts = [index["content"], num, found.tolist(), classes]
+    pixels = [index["content"], num]
+    facts = [*pixels, found.tolist(), classes]
     whole = Dataset(
         images=images[:num],
         labels=labels,
         classes=classes,
         names=Names(index["names"][:num]),
         held_out=images[num:],
-        fingerprint=hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
+        fingerprint=hashed(json.dumps(facts)),
         unreadable=unreadable,
         cache=folder,
         held_out_labels=np.where(np.isin(found[num:], used), np.searchsorted(used, found[num:]), -1),
         held_out_names=Names(index["names"][num:]),
+        pixels=hashed(json.dumps(pixels)),
     )
     if source.other is None:
         return whole
     other = prepare(source.other, replace(settings, labels=False), channels, progress)
-    both = hashlib.sha256(f"{whole.fingerprint} {other.fingerprint}".encode()).hexdigest()
-    return replace(whole, other=other, fingerprint=both, unreadable=whole.unreadable + other.unreadable)
+    both = {
+        "fingerprint": hashed(f"{whole.fingerprint} {other.fingerprint}"),
+        "pixels": hashed(f"{whole.pixels} {other.pixels}"),
+    }
+    return replace(whole, other=other, **both, unreadable=whole.unreadable + other.unreadable)
+
+
+def hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_unreadable(unreadable: list[tuple[str, str]], num: int, limit: float) -> None:

@@ -51,6 +51,14 @@ def test_without_labels_there_are_no_classes(tmp_path: Path, settings: Data) -> 
         prepare(Folder(fill(tmp_path / "e")), replace(settings, labels=True), 3)
 
 
+def test_labels_leave_the_hash_of_the_pixels_as_it_is(tmp_path: Path, settings: Data) -> None:
+    source = Folder(fill(tmp_path / "d", 12, classes=3))
+    plain, labelled = (prepare(source, replace(settings, labels=labels), 3) for labels in (False, True))
+    assert plain.pixels == labelled.pixels and plain.fingerprint != labelled.fingerprint
+    split = prepare(source, replace(settings, held_out=0.3), 3)
+    assert len({plain.pixels, split.pixels, prepare(Folder(fill(tmp_path / "e", 11)), settings, 3).pixels}) == 3
+
+
 def test_zip_and_folder_give_the_same_data(tmp_path: Path, settings: Data) -> None:
     folder = fill(tmp_path / "d", 12, classes=3)
     with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
