@@ -118,7 +118,7 @@ def test_a_network_that_makes_the_target_is_perfect_on_pairs(tmp_path: Path, giv
     assert scores["SSIM"][1] < 0 and scores["feature distance"][1] > 100
     for score in found.scores:
         assert score.protocol["images"] == len(dataset.held_out)
-        assert score.protocol["data"] == dataset.fingerprint[:16] and score.protocol["torch"] == torch.__version__
+        assert score.protocol["data"] == dataset.pixels[:16] and score.protocol["torch"] == torch.__version__
     l1 = found.scores[0]
     own = abs(inputs - targets).mean((1, 2, 3)) / 255
     assert (l1.low, l1.high) == (0, 0)
@@ -203,7 +203,7 @@ def test_clips_are_measured_beside_those_that_were_trained_on(tmp_path: Path, mo
         "seed": 0,
         "size": "16x16",
         "reals": "held out",
-        "data": dataset.fingerprint[:16],
+        "data": dataset.pixels[:16],
         **Pixels().protocol,
         "red, green, blue": "grey frames t + 0, t + 1, t + 2",
         "gannet": __version__,

@@ -22,7 +22,7 @@ from gannet.data.dataset import opened, prepare
 from gannet.data.entries import entries, remove
 from gannet.errors import UserError
 from gannet.evaluating import beyond, generated, measures, reals, sides
-from gannet.evaluating.generated import Judge, too_few
+from gannet.evaluating.judge import Judge, resized, too_few
 from gannet.evaluating.reals import look
 from gannet.evaluation.estimate import places
 from gannet.evaluation.frechet import Gaussian, frechet_distance
@@ -54,12 +54,12 @@ def test_a_folder_against_itself_is_perfect_and_against_another_is_not(tmp_path:
 def test_every_number_says_how_it_was_had(tmp_path: Path, eyes: Counting) -> None:
     one, other = save(tmp_path / "one", noise(1, 24)), save(tmp_path / "other", noise(2, 30))
     score = evaluate(one, other, metrics=["kid"]).scores[0]
-    fingerprint = sides.of_folders(str(one), str(other), None, evaluating.Ranks()).real.fingerprint
+    pixels = sides.of_folders(str(one), str(other), None, evaluating.Ranks()).real.pixels
     assert {**score.protocol} == {
         **Pixels().protocol,
         "size": "16x16",
         "reals": "given",
-        "data": fingerprint[:16],
+        "data": pixels[:16],
         "real images": 30,
         "generated images": 24,
         "subsets": "100 of 24",
@@ -141,7 +141,7 @@ def test_a_run_is_measured_against_what_it_was_trained_on(
     assert said not in found.notes and said in evaluate(run, data=images, num=50).notes
     how = found.scores[0].protocol
     facts = [how[name] for name in ("reals", "real images", "generated images", "seed", "truncation", "data")]
-    assert facts == ["trained on", 40, 40, 0, "none", dataset.fingerprint[:16]]
+    assert facts == ["trained on", 40, 40, 0, "none", dataset.pixels[:16]]
     assert len(list(cache.glob("images/*/features-*"))) == 1 - private
 
 
@@ -305,7 +305,7 @@ def test_samples_are_brought_to_the_size_of_the_reals(
     tmp_path: Path, eyes: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flat = np.repeat(np.arange(30, dtype=np.uint8)[:, None, None, None], 3 * 32 * 32, axis=1).reshape(30, 3, 32, 32)
-    assert (generated.resized(flat, SIDE) == flat[:, :, :SIDE, :SIDE]).all()
+    assert (resized(flat, SIDE) == flat[:, :, :SIDE, :SIDE]).all()
     bright = noise(1, 3, side=32)
     reference = np.stack(
         [
@@ -313,9 +313,9 @@ def test_samples_are_brought_to_the_size_of_the_reals(
             for x in bright
         ]
     )
-    assert abs(generated.resized(bright, SIDE).astype(int) - reference.transpose(0, 3, 1, 2)).max() <= 1
+    assert abs(resized(bright, SIDE).astype(int) - reference.transpose(0, 3, 1, 2)).max() <= 1
     see_through = np.concatenate([bright // 2, bright[:, :1] // 2 + 100], axis=1)
-    small = generated.resized(see_through, SIDE)
+    small = resized(see_through, SIDE)
     assert (small[:, :3] <= small[:, 3:]).all()
 
 
@@ -443,7 +443,7 @@ def test_images_none_of_which_can_be_read_are_no_silent_number(tmp_path: Path, e
 def test_the_best_weights_of_a_run_are_measured_against_what_it_was_trained_on(tmp_path: Path, eyes: Counting) -> None:
     run, dataset = a_run(tmp_path, save(tmp_path / "images", noise(1, 40)))
     score = evaluate(untrained(run / "best", "dcgan"), metrics=["kid"]).scores[0]
-    assert (score.protocol["reals"], score.protocol["data"]) == ("trained on", dataset.fingerprint[:16])
+    assert (score.protocol["reals"], score.protocol["data"]) == ("trained on", dataset.pixels[:16])
 
 
 @pytest.mark.parametrize("part", ["generator", "best", "best/generator"])

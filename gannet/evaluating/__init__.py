@@ -13,7 +13,8 @@ from gannet.config import Recipe
 from gannet.data.cache import cache_folder
 from gannet.data.sources import shown
 from gannet.errors import UserError
-from gannet.evaluating.generated import SEED, Asked, evaluate_generated
+from gannet.evaluating.generated import Asked, evaluate_generated
+from gannet.evaluating.judge import SEED
 from gannet.evaluating.report import Report
 from gannet.evaluating.sides import Sides, of_folders, of_generator, of_run, progress_of
 from gannet.evaluating.translated import Evaluation, evaluate_held_out, makes_of_noise

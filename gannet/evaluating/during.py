@@ -11,7 +11,7 @@ from gannet.config import Recipe
 from gannet.data.cache import cache_folder
 from gannet.display import counted
 from gannet.errors import UserError, one_line
-from gannet.evaluating.generated import Judge, refuse_few
+from gannet.evaluating.judge import Judge, refuse_few
 from gannet.evaluating.measures import METRICS, names_of
 from gannet.evaluation.extractors import Extractor, open_extractor
 from gannet.evaluation.protocol import Score

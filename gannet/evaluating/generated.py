@@ -2,205 +2,41 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import torch
 
 from gannet.data.dataset import Dataset
-from gannet.data.pool import Progress
 from gannet.data.sources import shown
 from gannet.errors import UserError
 from gannet.evaluating.beyond import check_use, copies, use
+from gannet.evaluating.judge import ENOUGH, SEED, Judge, of_generator, too_few
 from gannet.evaluating.measures import (
     DEFAULT,
     METRICS,
     Against,
     Both,
     are_of_paths,
-    made_by,
     names_of,
     of_path_length,
     title,
     versions,
 )
-from gannet.evaluating.reals import MOST_REALS, NOTHING, Images, Seen, look, look_once, refuse_nan
+from gannet.evaluating.reals import NOTHING, Images, Seen
 from gannet.evaluating.report import Classes, Report
 from gannet.evaluating.sides import Reals, Sides, progress_of
-from gannet.evaluation import extractors
-from gannet.evaluation.estimate import Estimate, places
 from gannet.evaluation.extractors import Extractor
 from gannet.evaluation.frechet import frechet
 from gannet.evaluation.kid import kid
-from gannet.evaluation.pairs import Better
-from gannet.evaluation.per_class import by_class, mean_distance
-from gannet.evaluation.protocol import Protocol, Score
+from gannet.evaluation.per_class import by_class, diversity, mean_distance
 from gannet.generation.load import Generator
 from gannet.training.ranks import ALONE, Ranks
 
 FEWEST, MOST = 2048, 10_000  # generated images, where nobody says how many
-ENOUGH = 2048  # images on either side, below which a Frechet distance says little
-SEED = 0
+SAME = 0.01  # of the diversity of the reals: below it generated images are one and the same
 OF_A_RUN: tuple[Reals, Reals] = "trained on", "held out"
 
-
-class Judge:
-    """Measures generators against the same real images, whose features are had once.
-
-    `metrics` are names of `METRICS`. Image i of a generator has z number i of `seed`, and labels come by their share.
-    Of more than 50,000 real images as many are taken, spread evenly. What is seen of the reals is kept beside the
-    decoded images, unless these are in memory only or the run is `private`. Of several ranks each makes its share,
-    and the first alone gets scores. Raises `UserError` for metrics that cannot be had, among them, without `force`,
-    a Frechet distance of fewer than 2,048 images.
-    """
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        extract: Extractor,
-        num: int,
-        metrics: Sequence[str] = DEFAULT,
-        *,
-        reals: Reals = "trained on",
-        seed: int = SEED,
-        truncation: float | None = None,
-        force: bool = False,
-        keep: bool = False,
-        private: bool = False,
-        ranks: Ranks = ALONE,
-        progress: Progress | None = None,
-    ) -> None:
-        self.dataset, self.extract, self.num, self.metrics = dataset, extract, num, names_of(metrics, extract)
-        self.reals: Reals = reals
-        self.seed, self.truncation, self.ranks = seed, truncation, ranks
-        self.cache = None if private else dataset.cache
-        self.side = dataset.images.shape[2]
-        if not force:
-            refuse_few(self.metrics, num, len(self.images_of(reals)))
-        needs = {METRICS[name].needs for name in self.metrics}
-        self.keep, self.keep_logits = keep or "features" in needs, "logits" in needs
-        self.real = self.look_at(reals, progress)
-        self.compared = Against(self.real, num)
-
-    def __call__(self, generator: Generator, progress: Progress | None = None) -> list[Score]:
-        """The scores of a generator, in the order of `metrics`."""
-        G = self.asked(generator)
-        return self.scores(self.see(self.images(G), progress), G)
-
-    def images_of(self, reals: Reals) -> np.ndarray:
-        """uint8 `[N, C, R, R]`."""
-        return self.dataset.held_out if reals == "held out" else self.dataset.images
-
-    def look_at(self, reals: Reals, progress: Progress | None = None) -> Seen:
-        """What is seen of the real images of that name."""
-        images = self.images_of(reals)
-        if len(images) < 2:
-            raise UserError(f"of the images {reals} there are {len(images)}, and two are needed to compare with")
-        part = "held out" if reals == "held out" else "images"
-        facts = {"data": self.dataset.fingerprint, "part": part, "shape": list(images.shape[1:])}
-        return look_once(
-            images,
-            places(len(images), MOST_REALS),
-            self.extract,
-            facts=facts,
-            cache=self.cache,
-            keep=self.keep,
-            ranks=self.ranks,
-            progress=progress,
-        )
-
-    def asked(self, generator: Generator) -> Generator:
-        """The generator, truncated where that is asked for."""
-        return generator if self.truncation is None else generator.truncated(self.truncation)
-
-    def images(self, G: Generator) -> Images:
-        """What it makes, by number, at the size of the reals; `UserError` where that is NaN."""
-
-        def made(start: int, stop: int) -> np.ndarray:
-            x = refuse_nan(G.sample(stop - start, self.seed, start=start), "the generator")
-            return resized(G.to_uint8(x), self.side)
-
-        return made
-
-    def see(self, images: Images, progress: Progress | None = None) -> Seen:
-        """One pass over the generated images."""
-        return look(
-            images,
-            self.num,
-            self.extract,
-            keep=self.keep,
-            keep_logits=self.keep_logits,
-            ranks=self.ranks,
-            progress=progress,
-        )
-
-    def scores(self, fake: Seen, G: Generator | None = None) -> list[Score]:
-        """All metrics of what was seen, made by `G` where it was not found in a folder."""
-        if not self.ranks.first:
-            return []
-        found: dict[str, Any] = {}
-        both = Both(self.compared, fake, G, self.seed)
-        for family in dict.fromkeys(METRICS[name].family for name in self.metrics):
-            found |= family(both)
-        scores = []
-        for name in self.metrics:
-            (estimate, more), metric = found[name], METRICS[name]
-            if metric.needs == "w" and G:
-                scores.append(of_generator(metric.title, estimate, metric.better, G, both, self.truncation, more))
-            else:
-                scores.append(self.score(title(name, self.extract), estimate, metric.better, fake, G, more))
-        return scores
-
-    def score(
-        self, metric: str, estimate: Estimate, better: Better, fake: Seen, G: Generator | None, more: Protocol
-    ) -> Score:
-        """A number with all that it depends on: the extractor, the real images, and how the others were made."""
-        made = made_by(G, fake.num, self.seed, self.truncation) if G else {"generated images": fake.num}
-        protocol = {
-            **self.extract.protocol,
-            "size": f"{self.side}x{self.side}",
-            "reals": self.reals,
-            "data": self.dataset.fingerprint[:16],
-            "real images": self.real.num,
-            **made,
-            **more,
-            **versions(),
-        }
-        return Score(metric, estimate.value, estimate.low, estimate.high, better, protocol)
-
-
-def of_generator(
-    metric: str, found: Estimate, better: Better, G: Generator, both: Both, truncation: float | None, more: Protocol
-) -> Score:
-    """A number that has to do with a generator alone, and not with real images."""
-    protocol = {**made_by(G, both.fake.num, both.seed, truncation), **more, **versions()}
-    return Score(metric, found.value, found.low, found.high, better, protocol)
-
-
-def too_few(num: int, num_real: int) -> str:
-    """Why a Frechet distance of so many images would say little; nothing where they suffice."""
-    if min(num, num_real) >= ENOUGH:
-        return ""
-    return (
-        f"a Frechet distance (FID) of {num:,} generated and {num_real:,} real images comes out far too large, and "
-        f"takes {ENOUGH:,} of each"
-    )
-
-
-def refuse_few(metrics: Sequence[str], num: int, num_real: int) -> None:
-    """Raises `UserError` for a Frechet distance of too few images."""
-    if "frechet" in metrics and (few := too_few(num, num_real)):
-        raise UserError(f"{few}: take the metric kid")
-
-
-def resized(images: np.ndarray, side: int) -> np.ndarray:
-    """uint8 images `[N, C, H, W]` at `[N, C, side, side]`, bicubic, antialiased; four channels stay premultiplied."""
-    if images.shape[2:] == (side, side):
-        return images
-    x = extractors.resized(torch.from_numpy(images), (side, side)).mul_(255).round_()
-    if x.shape[1] == 4:
-        x[:, :3] = x[:, :3].minimum(x[:, 3:])
-    return x.byte().numpy()
+Made = Generator | None
+"""What made the images, where they were not found in a folder."""
 
 
 @dataclass(frozen=True)
@@ -246,14 +82,57 @@ def evaluate_generated(sides: Sides, extract: Extractor | None, asked: Asked, ra
     report = Report(sides.what, sides.against, notes=tuple(notes))
     if not ranks.first:
         return report
-    report = with_classes(replace(report, scores=tuple(judge.scores(fake, G))), sides, judge, fake, G)
-    if of_a_run:
-        found, picture = copies(sides, fake, *of_a_run, images)
-        files = () if sides.private else tuple(shown(sides.real.names[pair.training]) for pair in found.pairs)
-        report = replace(report, copying=found, pairs=picture, files=files)
-    if asked.useful:
-        report = replace(report, usefulness=use(sides, images, num, extract.device))
-    return report
+    report = replace(report, scores=tuple(judge.scores(fake, G)), notes=(*report.notes, *alike(judge.real, fake)))
+    report = with_classes(report, sides, judge, fake, G)
+    report = with_copying(report, sides, judge, fake, of_a_run, images, G)
+    return with_use(report, sides, judge, images, G) if asked.useful else report
+
+
+def alike(real: Seen, fake: Seen) -> list[str]:
+    """What to say where all generated images are as good as one."""
+    if diversity(fake.features) >= SAME * diversity(real.features):
+        return []
+    return [
+        f"All {fake.num:,} generated images look alike: what made them has collapsed to one image. The intervals say "
+        "how other real images would move the numbers, and nothing of other samples."
+    ]
+
+
+def with_copying(
+    report: Report, sides: Sides, judge: Judge, fake: Seen, of_a_run: tuple[Seen, Seen] | None, images: Images, G: Made
+) -> Report:
+    """The report with the test for copying, or with why there is none."""
+    if not of_a_run:
+        return replace(report, copying_not_tested=why_untested(sides))
+    found, picture = copies(sides, fake, *of_a_run, images)
+    files = () if sides.private else tuple(shown(sides.real.names[pair.training]) for pair in found.pairs)
+    counts = {"trained on": found.num_trained_on, "looked at": found.num_train, "held out": found.num_held_out}
+    how = judge.protocol(fake.num, G, counts, {})
+    return replace(report, copying=found, copying_protocol=how, pairs=picture, files=files)
+
+
+def why_untested(sides: Sides) -> str:
+    """Why nobody can say whether the samples are copies."""
+    told = "Not tested: that takes images that a run has held out while it was trained, "
+    if sides.reals == "given":
+        is_folder = not isinstance(sides.fake, Generator)
+        return told + ("and a folder has none." if is_folder else "so name the run alone, without DATA.")
+    num = len(sides.real.held_out)
+    more = "a larger --data.held-out" if num else "--data.held-out 0.1"
+    return told + f"and this one holds out {num or 'none'}: train with {more}."
+
+
+def with_use(report: Report, sides: Sides, judge: Judge, images: Images, G: Made) -> Report:
+    """The report with what the samples are worth to a classifier."""
+    found = use(sides, images, judge.num, judge.extract.device)
+    counts = {"trained on": found.num_real, "held out": found.num_held_out, "labels": labels_of(sides.real)}
+    how = judge.protocol_of_images(judge.num, G, counts)
+    return replace(report, usefulness=found, usefulness_protocol={**how, **found.protocol, **versions()})
+
+
+def labels_of(real: Dataset) -> str:
+    """What tells the labels of the real images from others, beside their pixels."""
+    return real.fingerprint[:16]
 
 
 def of_paths(sides: Sides, num: int, asked: Asked, ranks: Ranks) -> Report:
@@ -303,13 +182,14 @@ def seen_of_run(sides: Sides, judge: Judge, ranks: Ranks) -> tuple[Seen, Seen] |
     return train, held_out
 
 
-def with_classes(report: Report, sides: Sides, judge: Judge, fake: Seen, G: Generator | None) -> Report:
+def with_classes(report: Report, sides: Sides, judge: Judge, fake: Seen, G: Made) -> Report:
     """The report with the distance in each class, and the mean of these among the scores, where there are classes."""
     classes = of_classes(sides, judge, fake)
     if not classes:
         return report
-    mean, how = mean_distance(classes.found), {"classes": len(classes.found)}
+    mean, how = mean_distance(classes.found), {"classes": len(classes.found), "labels": labels_of(sides.real)}
     score = judge.score(f"{classes.metric}, mean of the classes", mean, "lower", fake, G, how)
+    classes = replace(classes, protocol=score.protocol)
     return replace(report, classes=classes, scores=(*report.scores, score))
 
 

@@ -3,7 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +107,12 @@ class Classes:
     metric: str
     names: tuple[str, ...]
     found: tuple[OfClass, ...]
+    protocol: Protocol = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
         classes = [{"name": self.names[one.label], **asdict(one)} for one in self.found]
-        return {"metric": self.metric, "classes": classes}
+        return {"metric": self.metric, "classes": classes, "protocol": dict(self.protocol)}
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,11 @@ class Report(Page):
     notes: tuple[str, ...] = ()
     classes: Classes | None = None
     copying: Copying | None = None
+    copying_protocol: Protocol = field(default_factory=dict)
+    copying_not_tested: str = ""
+    """Why it was not, where it was not."""
     usefulness: Usefulness | None = None
+    usefulness_protocol: Protocol = field(default_factory=dict)
     pairs: Image | None = None
     """Samples, each beside the training image that is nearest to it."""
     files: tuple[str, ...] = ()
@@ -139,8 +144,14 @@ class Report(Page):
             "scores": [score.to_dict() for score in self.scores],
             "notes": list(self.notes),
             "classes": self.classes and self.classes.to_dict(),
-            "copying": self.copying and {**self.copying.to_dict(), "training_files": list(self.files)},
-            "usefulness": self.usefulness and self.usefulness.to_dict(),
+            "copying": self.copying
+            and {
+                **self.copying.to_dict(),
+                "training_files": list(self.files),
+                "protocol": dict(self.copying_protocol),
+            },
+            "copying_not_tested": self.copying_not_tested or None,
+            "usefulness": self.usefulness and {**self.usefulness.to_dict(), "protocol": dict(self.usefulness_protocol)},
         }
 
     def sections(self) -> Iterator[Section]:
@@ -152,9 +163,16 @@ class Report(Page):
         if self.classes:
             yield by_class(self.classes)
         if self.copying:
-            yield copies(self.copying, self.files)
+            yield copies(self.copying, self.files, self.beside_scores(self.copying_protocol))
+        elif self.copying_not_tested:
+            yield Section("Does it copy?", lines=(self.copying_not_tested,))
         if self.usefulness:
-            yield use(self.usefulness)
+            yield use(self.usefulness, self.beside_scores(self.usefulness_protocol))
+
+    def beside_scores(self, protocol: Protocol) -> str:
+        """What a protocol says that is not said of all scores, in words."""
+        shared = common(self.scores)
+        return in_words({name: value for name, value in protocol.items() if shared.get(name) != value})
 
     @property
     def picture(self) -> Picture | None:
@@ -170,12 +188,16 @@ def in_figures(value: Score | Estimate) -> tuple[str, str]:
 def told(scores: Sequence[Score]) -> Iterator[str]:
     """What all protocols have in common, and then what each metric adds."""
     shared = common(scores)
-    yield "; ".join(f"{name} {value}" for name, value in shared.items())
+    yield in_words(shared)
     added: dict[str, list[str]] = {}
     for score in scores:
-        if own := "; ".join(f"{name} {value}" for name, value in score.protocol.items() if name not in shared):
+        if own := in_words({name: value for name, value in score.protocol.items() if name not in shared}):
             added.setdefault(own, []).append(score.metric)
     yield from (f"{', '.join(metrics)}: {own}" for own, metrics in added.items())
+
+
+def in_words(protocol: Protocol) -> str:
+    return "; ".join(f"{name} {value}" for name, value in protocol.items())
 
 
 def common(scores: Sequence[Score]) -> Protocol:
@@ -184,7 +206,7 @@ def common(scores: Sequence[Score]) -> Protocol:
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
 
-def copies(found: Copying, files: Sequence[str]) -> Section:
+def copies(found: Copying, files: Sequence[str], how: str) -> Section:
     """Whether it copies, and the nearest pairs; `files` are the names of their training images, if they are told."""
     header = ("sample", "training image", "distance", "of that to the next image", "held-out images as near")
     names = files or [str(pair.training) for pair in found.pairs]
@@ -192,10 +214,10 @@ def copies(found: Copying, files: Sequence[str]) -> Section:
         (str(pair.sample), name, f"{pair.distance:.4g}", f"{pair.nearness:.3f}", f"{pair.held_out:.1%}")
         for pair, name in zip(found.pairs, names, strict=True)
     )
-    return Section("Does it copy?", header, rows, (found.sentence, found.repetition))
+    return Section("Does it copy?", header, rows, (found.sentence, found.repetition, how))
 
 
-def use(found: Usefulness) -> Section:
+def use(found: Usefulness, how: str) -> Section:
     """What the samples are worth to a classifier."""
     header = ("a classifier trained on", "accuracy", "95% interval", "balanced accuracy", "95% interval")
     sets = {
@@ -205,7 +227,7 @@ def use(found: Usefulness) -> Section:
         "both less real": found.gain,
     }
     rows = tuple((name, *in_figures(each.accuracy), *in_figures(each.balanced)) for name, each in sets.items())
-    return Section("Is it of use?", header, rows, (found.sentence,))
+    return Section("Is it of use?", header, rows, (found.sentence, how))
 
 
 def by_class(classes: Classes) -> Section:

@@ -124,7 +124,7 @@ class HeldOut:
     def protocol(self, counts: Protocol, how: Protocol) -> Protocol:
         """Of what a number was had: `counts` of items, the run's data, and `how` it was measured."""
         size = "x".join(2 * [str(self.dataset.held_out.shape[2])])
-        data = {"size": size, "reals": "held out", "data": self.dataset.fingerprint[:16]}
+        data = {"size": size, "reals": "held out", "data": self.dataset.pixels[:16]}
         return {**counts, **data, **how, **versions()}
 
 

@@ -142,7 +142,7 @@ class Copying:
     @property
     def missing(self) -> str:
         """What there is too little of."""
-        samples = f"{self.num_samples:,} different samples"
+        samples = f"{self.num_samples:,} different sample{'s' if self.num_samples > 1 else ''}"
         if not self.needed:
             return samples
         others = " that are no near-duplicates of training images" if self.num_duplicates else ""

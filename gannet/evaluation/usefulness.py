@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from gannet.errors import UserError
-from gannet.evaluation.classifier import Labelled, predicted, trained
+from gannet.evaluation.classifier import LARGEST, WIDEST, WIDTH, Labelled, predicted, trained
 from gannet.evaluation.estimate import Estimate
+from gannet.evaluation.protocol import Protocol
 from gannet.evaluation.student import t_quantile
 
 STEPS = 600
@@ -64,6 +65,12 @@ class Usefulness:
             f"{said} of balanced accuracy, from {before:.1f}% with {self.num_real:,} real images alone, "
             f"on {self.num_held_out:,} held-out images, over {self.seeds} seeds."
         )
+
+    @property
+    def protocol(self) -> Protocol:
+        """How the classifiers were trained."""
+        how = f"residual, {WIDTH} to {WIDEST} channels, of {LARGEST} pixels at most"
+        return {"classifier": how, "steps": self.steps, "classifier seeds": f"0 to {self.seeds - 1}"}
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
