@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from gannet.config import CONVERTER, Data, Recipe, number
 from gannet.errors import UserError, nearest
@@ -23,6 +23,7 @@ SAME_IMAGES = (
 MEASURED = {"train.metric", "train.extractor", "train.evaluate_num"}
 MEASURED |= {f"data.{field.name}" for field in fields(Data)} - {*SAME_IMAGES}
 """Settings without which a metric cannot be compared."""
+SCHEDULES = "schedules."
 FORM = "name a setting and its values, as in optim.D.lr=1e-4,4e-4, or a range, as in optim.D.lr=1e-5:1e-3:log"
 
 RANGE = re.compile(r"[-+.\d][^,:]*:[^,]*")
@@ -62,7 +63,8 @@ def parse_vary(text: str) -> Listed | Ranged:
     name = name.strip().removeprefix("--")
     if not equals or not name or not rest.strip():
         raise UserError(f"--vary is '{text}': {FORM}")
-    full = SHORT.get(name, (name,))[0].replace("-", "_")
+    name = name.lower() if name.lower() in SHORT else name
+    full = SHORT.get(name, (name,))[0].replace("-", "_").lower()
     if full in FIXED:
         raise UserError(f"--vary {name}: that is the same for all runs of a sweep, set by {FIXED[full]}")
     if full in MEASURED:
@@ -110,16 +112,33 @@ def words(settings: Mapping[str, str]) -> list[str]:
 
 
 def checked(varied: Sequence[Listed | Ranged], recipe_of: RecipeOf) -> list[Listed | Ranged]:
-    """What is varied, once every value is found to be one that its setting can have.
+    """What is varied, by the settings' own names, once every value is found to be one that its setting can have.
 
     Raises `UserError` where one is not, a setting is named twice, or a range is for something that is no number.
     """
+    known = [name for name, _ in flat(CONVERTER.unstructure(recipe_of({})))]
+    varied = [replace(each, name=own_name(each.name, known)) for each in varied]
     names = [each.name for each in varied]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"--vary {twice} is given twice: name all its values in one")
     return [
         checked_range(each, recipe_of) if isinstance(each, Ranged) else checked_list(each, recipe_of) for each in varied
     ]
+
+
+def own_name(name: str, known: Sequence[str]) -> str:
+    """The recipe's name of a setting, however its capitals and dashes are written; as it is where there is none."""
+    full, *others = SHORT.get(name, (name,))
+    if others:
+        return name
+    prefix = SCHEDULES if full.lower().startswith(SCHEDULES) else ""
+    setting = full[len(prefix) :]
+    alike = [each for each in known if plain(each) == plain(setting)]
+    return prefix + (alike[0] if len(alike) == 1 else setting)
+
+
+def plain(name: str) -> str:
+    return name.replace("-", "_").lower()
 
 
 def checked_list(listed: Listed, recipe_of: RecipeOf) -> Listed:
@@ -130,7 +149,7 @@ def checked_list(listed: Listed, recipe_of: RecipeOf) -> Listed:
 
 def checked_range(asked: Ranged, recipe_of: RecipeOf) -> Ranged:
     """The range, of whole numbers where the setting is one."""
-    name = SHORT.get(asked.name, (asked.name,))[0].replace("-", "_")
+    name = SHORT.get(asked.name, (asked.name,))[0]
     ends = (number(asked.low), number(asked.high))
     found = [value for end in ends for value in values_at(recipe_of({asked.name: end}), name)]
     kinds = {type(value) for value in found}
@@ -141,4 +160,4 @@ def checked_range(asked: Ranged, recipe_of: RecipeOf) -> Ranged:
 
 def values_at(recipe: Recipe, name: str) -> list[object]:
     """The setting's value, where there is one."""
-    return [value for known, value in flat(CONVERTER.unstructure(recipe)) if known.replace("-", "_") == name]
+    return [value for known, value in flat(CONVERTER.unstructure(recipe)) if plain(known) == plain(name)]

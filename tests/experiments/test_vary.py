@@ -56,6 +56,8 @@ def test_lists_and_ranges(text: str, expected: Listed | Ranged) -> None:
         ("bacth=1,2", "did you mean 'batch'?"),
         ("json=true,false", "there is no such setting"),
         ("train.evaluate-every=1,2", "set by --train.evaluate-every"),
+        ("Train.Length=1 kimg,2 kimg", "set by --kimg"),
+        ("Resolution=16,32", "the metric would be another for each value"),
         *((f"{name}=1,2", f"--vary {name}: the metric would be another for each value") for name in OTHER_METRIC),
     ],
 )
@@ -92,8 +94,26 @@ def test_a_range_is_of_whole_numbers_where_the_setting_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("optim.d.lr=1e-4,4e-4", "optim.D.lr=1e-4,4e-4"),
+        ("EMA.half-life-kimg=1,2", "ema.half_life_kimg=1,2"),
+        ("d.NORM=batch,spectral", "D.norm=batch,spectral"),
+        ("Batch=4,8", "train.batch=4,8"),
+        ("optim.g.lr=1e-4:1e-3:log", "optim.G.lr=0.0001:0.001:log"),
+        ("lr=1e-4,1e-3", "lr=1e-4,1e-3"),
+        ("schedules.optim.g.lr=linear to 0 over 50%", "schedules.optim.G.lr=linear to 0 over 50%"),
+        ("penalties.r1.gamma=1,2", "penalties.r1.gamma=1,2"),
+    ],
+)
+def test_a_setting_has_one_name_however_it_is_written(text: str, expected: str) -> None:
+    assert [str(each) for each in checked([parse_vary(text)], recipe_of)] == [expected]
+
+
+@pytest.mark.parametrize(
     ("texts", "says"),
     [
+        (["optim.D.lr=1e-4", "optim.d.lr=2e-4"], "--vary optim.D.lr is given twice"),
         (["optim.D.rl=1e-4,4e-4"], "there is no option --optim.D.rl; did you mean '--optim.D.lr'?"),
         (["D.nrom=batch,spectral"], "did you mean '--D.norm'?"),
         (["D.norm=batch,spectrum"], "D.norm"),
