@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from gannet.config import number
@@ -28,10 +29,14 @@ def load_optuna() -> Any:
 
 
 class Pruner:
-    """Tells Optuna each metric of a run, and stops it where the median of the others was better by that moment."""
+    """Tells Optuna each metric of a run, and stops it where it has fallen behind the runs that are finished.
 
-    def __init__(self, trial: Any, evaluate_every: float):
-        self.trial, self.evaluate_every, self.stop = trial, evaluate_every, False
+    Optuna's own median pruner compares the best value that a run ever had with the others' of the moment, and so
+    never stops one that had luck early and gets worse.
+    """
+
+    def __init__(self, trial: Any, evaluate_every: float, startup: int):
+        self.trial, self.evaluate_every, self.startup, self.stop = trial, evaluate_every, startup, False
 
     def on_stats(self, line: Mapping[str, Any]) -> None:
         if line["type"] != "metric" or line["value"] is None:
@@ -39,7 +44,13 @@ class Pruner:
         sign = 1 if line["better"] == "lower" else -1
         # Batches of another size come to the same moment a little earlier or later.
         self.trial.report(sign * line["value"], int(line["kimg"] / self.evaluate_every + 1e-6))
-        self.stop = self.stop or self.trial.should_prune()
+        self.stop = self.stop or self.falls_behind()
+
+    def falls_behind(self) -> bool:
+        """Whether enough runs are finished, and most of them were better at its last two moments."""
+        trials = self.trial.study.get_trials(deepcopy=False)
+        finished = [each.intermediate_values for each in trials if each.state.name == "COMPLETE"]
+        return len(finished) >= self.startup and is_behind(trials[self.trial.number].intermediate_values, finished)
 
     def on_tick(self, snapshot: Snapshot) -> None:
         """What others show."""
@@ -48,8 +59,21 @@ class Pruner:
         """Nothing is held open."""
 
 
+def is_behind(own: Mapping[int, float], others: Sequence[Mapping[int, float]]) -> bool:
+    """Whether a run's newest two values are worse than the medians of the others' at the same moments.
+
+    Each has values by the number of the evaluation, lower being better. Two in a row, since one may be bad by chance.
+    Not before evaluation `WARM_UP`, nor where no other was measured at a moment.
+    """
+    newest = sorted(own)[-2:]
+    if len(newest) < 2 or newest[-1] < WARM_UP:
+        return False
+    found = [[each[step] for each in others if step in each] for step in newest]
+    return all(values and own[step] > median(values) for step, values in zip(newest, found, strict=True))
+
+
 class Search(Strategy):
-    """Optuna's TPE (Bergstra et al. 2011) with its median pruner, kept in a journal beside the runs.
+    """Optuna's TPE (Bergstra et al. 2011), kept in a journal beside the runs; `Pruner` stops trials.
 
     A trial that was interrupted goes on, and each is drawn from its own number: a search that was interrupted
     draws the same trials as one that was not. Metrics are told such that lower is better.
@@ -66,9 +90,9 @@ class Search(Strategy):
             storage=optuna.storages.JournalStorage(
                 files.JournalFileBackend(journal, lock_obj=files.JournalFileOpenLock(journal))
             ),
-            pruner=optuna.pruners.MedianPruner(max(1, min(STARTUP, num // 4)), WARM_UP),
             load_if_exists=True,
         )
+        self.startup = max(1, min(STARTUP, num // 4))
         self.pruners: dict[int, Pruner] = {}
 
     def __iter__(self) -> Iterator[Trial]:
@@ -81,7 +105,7 @@ class Search(Strategy):
 
     def drawn(self, trial: Any) -> Trial:
         """The settings of a trial, as the command line writes them."""
-        self.pruners[trial.number] = Pruner(trial, self.evaluate_every)
+        self.pruners[trial.number] = Pruner(trial, self.evaluate_every, self.startup)
         return Trial(trial.number, {each.name: suggested(trial, each) for each in self.varied})
 
     def watch(self, trial: Trial) -> Pruner:

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 import pytest
 
-from gannet.experiments.search import Pruner, Search
+from gannet.experiments.search import Search, is_behind
 from gannet.experiments.sweep import Sweep
 from gannet.experiments.vary import Listed, Ranged
 from gannet.files import write_text
@@ -64,27 +64,48 @@ def test_the_values_are_in_their_ranges(tmp_path: Path) -> None:
     assert {trial.settings["D.norm"] for trial in trials} == {"batch", "spectral"}
 
 
-class Told:
-    def __init__(self, prune_at: int):
-        self.prune_at, self.reports = prune_at, dict[int, float]()
-
-    def report(self, value: float, step: int) -> None:
-        self.reports[step] = value
-
-    def should_prune(self) -> bool:
-        return len(self.reports) >= self.prune_at
-
-
-def test_each_metric_is_told_at_its_moment_such_that_lower_is_better() -> None:
+def test_each_metric_is_told_at_its_moment_such_that_lower_is_better(tmp_path: Path) -> None:
     """Batches of another size are measured a little later: that is the same moment."""
-    trial = Told(prune_at=3)
-    pruner = Pruner(trial, evaluate_every=0.1)
-    for kimg, accuracy in ((0.1, 0.25), (0.203, 0.5), (0.3, None)):
-        pruner.on_stats({"type": "metric", "kimg": kimg, "value": accuracy, "better": "higher"})
-        pruner.on_stats({"type": "stats", "kimg": kimg, "loss D": 1.0})
-    assert trial.reports == {1: -0.25, 2: -0.5} and not pruner.stop
-    pruner.on_stats({"type": "metric", "kimg": 0.301, "value": 0.75, "better": "higher"})
-    assert pruner.stop
+    search = Search(tmp_path, [Ranged("optim.D.lr", 1e-5, 1e-3)], 8, 1.0)
+    for _, kimgs in zip(range(3), [(1.001, 2.02, 3.03, 4.0)] * 3, strict=True):
+        trial = next(iter(search))
+        pruner = search.watch(trial)
+        for kimg in kimgs:
+            pruner.on_stats({"type": "metric", "kimg": kimg, "value": 0.5 - trial.number, "better": "higher"})
+            if pruner.stop:
+                break
+        search.told(trial, "pruned" if pruner.stop else "done", 0.0)
+    told = [(each.intermediate_values, each.state.name) for each in search.study.get_trials()]
+    assert told[0] == ({1: -0.5, 2: -0.5, 3: -0.5, 4: -0.5}, "COMPLETE")
+    assert told[1] == ({1: 0.5, 2: 0.5, 3: 0.5, 4: 0.5}, "COMPLETE")
+    assert told[2] == ({1: 1.5, 2: 1.5, 3: 1.5}, "PRUNED")
+
+
+MEDIANS = {1: 9.0, 2: 6.0, 3: 4.0, 4: 3.0, 5: 2.0}
+
+
+@pytest.mark.parametrize(
+    ("values", "behind_at"),
+    [
+        ((1.0, 5.0, 6.0, 7.0, 8.0), 4),  # the best of all at first, and it gets worse
+        ((20.0, 10.0, 5.0, 2.0, 1.0), 3),  # better late, but two moments behind by the third
+        ((20.0, 5.0, 5.0, 2.0, 1.0), None),  # better late, and behind by chance once
+        ((8.0, 5.0, 9.0, 2.0, 9.0), None),  # bad by chance now and then
+        ((8.0, 5.0, 3.0, 2.0, 1.0), None),
+        ((9.0, 6.0, 4.0, 3.0, 2.0), None),  # like the median
+    ],
+)
+def test_a_run_is_stopped_where_it_is_behind_now_and_was_before(
+    values: tuple[float, ...], behind_at: int | None
+) -> None:
+    others = [{step: value + shift for step, value in MEDIANS.items()} for shift in (-1.0, 0.0, 1.0)]
+    own: dict[int, float] = {}
+    for step, value in enumerate(values, 1):
+        own[step] = value
+        assert is_behind(own, others) == (step == behind_at), step
+        if step == behind_at:
+            break
+    assert not is_behind({6: 99.0, 7: 99.0}, others) and not is_behind(own, [])
 
 
 def test_a_trial_that_ended_when_a_kill_came_is_told_and_not_played_again(tmp_path: Path) -> None:
