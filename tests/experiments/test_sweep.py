@@ -145,7 +145,7 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
     found = Swept(tmp_path, ["optim.D.lr"], [result(1, 0.5), result(0, 0.25, "pruned")], 2, True)
     rows = found.table().splitlines()
     header = "| trial | optim.D.lr | best precision (higher is better) | sd | 95% interval | best at kimg | kimg |"
-    assert rows[0] == f"{header} time | state |"
+    assert rows[0] == f"{header} training | state |"
     assert rows[2:] == [
         "| 2 | 1e-4 | 0.5 | - | - | 2 | 4 | 40 s | done |",
         "| 1 | 1e-4 | 0.25 | - | - | 2 | 4 | 40 s | pruned |",
