@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from gannet.evaluating.sides import Sides, of_folders, of_generator, of_run, pro
 from gannet.evaluating.translated import Evaluation, evaluate_held_out, makes_of_noise
 from gannet.evaluation.extractors import Extractor, open_extractor
 from gannet.generation.load import Generator
+from gannet.networks.folder import generator_folder, read_network
 from gannet.sessions import holds_run, quote, recorded
 from gannet.training.engine import find_device
 from gannet.training.ranks import Ranks, launched
@@ -65,6 +66,7 @@ def evaluate(
     if folder and home and recipe and recipe.data.private and folder.resolve().is_relative_to(home.resolve()):
         raise UserError(f"{run} is private, and the report shows real images: name another folder with --out")
     asked = Asked(num, metrics, force, seed, truncation, useful)
+    weights = weights_of(place.path)
     with launched() as ranks:
         where = find_device(device, ranks)
 
@@ -84,6 +86,8 @@ def evaluate(
                 if not isinstance(sides.fake, Generator):
                     refuse({"--truncation": truncation}, f"{run} is a folder of images")
             report = evaluate_generated(sides, eyes, asked, ranks)
+        if weights == weights_of(place.path):  # else a run that trains has written others meanwhile
+            report = replace(report, weights=weights)
         if folder and ranks.first:
             report.write(folder)
         return report
@@ -149,6 +153,11 @@ def run_of(place: Place) -> tuple[Path | None, Recipe | None, dict[str, Any]]:
 def holds_generator(path: Path) -> bool:
     """Whether a generator lies in the folder, or is the folder."""
     return (path / "generator").exists() or (path / "config.json").exists()
+
+
+def weights_of(path: Path) -> str:
+    """The SHA-256 of the weights of the generator in the folder; nothing where it holds none."""
+    return str(read_network(generator_folder(path))[0]["sha256"]) if holds_generator(path) else ""
 
 
 def sides_of(

@@ -136,10 +136,13 @@ class Report(Page):
     """Samples, each beside the training image that is nearest to it."""
     files: tuple[str, ...] = ()
     """Names of these training images; none of a private run."""
+    weights: str = ""
+    """The SHA-256 of the generator's weights; empty of a folder."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "what": self.what,
+            "weights": self.weights,
             "against": self.against,
             "scores": [score.to_dict() for score in self.scores],
             "notes": list(self.notes),

@@ -71,10 +71,13 @@ class Evaluation(Page):
     scores: tuple[Comparison, ...]
     shown: Picture | None = None
     """Some of it, to be looked at."""
+    weights: str = ""
+    """The SHA-256 of the weights of G."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "run": str(self.run),
+            "weights": self.weights,
             "measured": self.measured,
             "baseline": self.baseline,
             "scores": [score.to_dict() for score in self.scores],

@@ -69,8 +69,8 @@ def generator_folder(path: Path) -> Path:
 def read_network(place: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config of a network, and its weights and buffers by name, of a folder or of one file.
 
-    Raises `UserError` where files are missing, cannot be read, or the weights are others than were written. Folders
-    that older versions wrote know no checksum.
+    The config has the SHA-256 of the weights, which older versions did not write. Raises `UserError` where files are
+    missing, cannot be read, or the weights are others than were written.
     """
     config, weights, checksum = read_parts(place)
     if config.get("sha256", checksum) != checksum:
@@ -81,7 +81,7 @@ def read_network(place: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"the weights in {place} are damaged, or not those that config.json was written with (their SHA-256"
             " differs): copy both files again, or let gannet resume write them"
         )
-    return config, weights
+    return {**config, "sha256": checksum}, weights
 
 
 def read_parts(place: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
