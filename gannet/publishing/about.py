@@ -81,12 +81,9 @@ def about(source: Path) -> About:
         return found
     recipe, facts = read_recipe(home / "recipe.toml")
     measured, copying = [of_training(home, config.get("kimg", 0.0))], None
-    if report := newest_report(home, is_best):
-        path, said = report
-        is_older = path.stat().st_mtime < (source / "model.safetensors").stat().st_mtime
-        before = ", before these weights were saved" if is_older else ""
-        measured.insert(0, Measured(scores_of(said["scores"]), f"by gannet evaluate{before}"))
-        copying = sentence_of(said.get("copying"), before)
+    if said := newest_report(home, config["sha256"]):
+        measured.insert(0, Measured(scores_of(said["scores"]), "by gannet evaluate"))
+        copying = sentence_of(said.get("copying"))
     found = replace(found, recipe=recipe, facts=facts, copying=copying, judged=judged(home, config.get("kimg", 0.0)))
     return replace(found, measured=tuple(each for each in measured if each.scores))
 
@@ -120,22 +117,20 @@ def scores_of(lines: Any) -> tuple[Score, ...]:
     return tuple(found)
 
 
-def newest_report(run: Path, of_best: bool) -> tuple[Path, dict[str, Any]] | None:
-    """The newest report of gannet evaluate in the run's folder that is of these weights, and what it says."""
+def newest_report(run: Path, weights: str) -> dict[str, Any] | None:
+    """What the newest report of gannet evaluate in the run's folder says that is of the weights with this SHA-256."""
     for path in sorted(run.rglob(REPORT), key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             found = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError):
             continue
-        is_report = isinstance(found, dict) and isinstance(found.get("scores"), list)
-        if is_report and (Path(str(found.get("what"))).name == BEST) == of_best:
-            return path, found
+        if isinstance(found, dict) and isinstance(found.get("scores"), list) and found.get("weights") == weights:
+            return found
     return None
 
 
-def sentence_of(copying: Any, before: str) -> str | None:
-    """The verdict of the report in words; `before` is added where the weights are newer."""
+def sentence_of(copying: Any) -> str | None:
+    """The verdict of the report in words."""
     if not isinstance(copying, dict) or not isinstance(copying.get("sentence"), str):
         return None
-    asked = f"Asked by gannet evaluate{before}." if before else ""
-    return " ".join(filter(None, (copying["sentence"], copying.get("repetition"), asked)))
+    return " ".join(filter(None, (copying["sentence"], copying.get("repetition"))))

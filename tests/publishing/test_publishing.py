@@ -1,7 +1,6 @@
 """Publishing on the hub: what is sent, what the card says, what is refused; and loading from there."""
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,15 +13,18 @@ import pytest
 from clips import save_run
 from hub_server import Hub, oid, serving
 from huggingface_hub import constants
+from measured import Pixels
 from PIL import Image
 from runs import untrained
 
 import gannet
-from gannet import api
+from gannet import api, evaluating
 from gannet.cli import main
 from gannet.errors import UserError
 from gannet.generation.sampler import Sampler
+from gannet.networks import GENERATORS
 from gannet.networks import folder as networks_folder
+from gannet.networks.folder import load_network, save_network
 from gannet.publishing import publish
 from gannet.training import measure
 
@@ -154,33 +156,51 @@ def test_metrics_come_with_their_protocol(run: Path, tmp_path: Path) -> None:
     assert "It was not measured" not in text and "| KID | 0.1 |" not in text and "| KID | 0.5 |" not in text
 
 
-def write_report(run: Path, what: str, **more: Any) -> Path:
-    path = run / "evaluation" / "report.json"
+def changed(generator: Path, to: Path) -> None:
+    """Writes it with other weights."""
+    network, config = load_network(generator, GENERATORS)
+    next(iter(network.parameters())).mul_(2)
+    save_network(to, network, config)
+
+
+def write_report(run: Path, of: Path, name: str = "evaluation", **more: Any) -> Path:
+    weights = json.loads((of / "generator" / "config.json").read_text())["sha256"]
+    path = run / name / "report.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"what": what, "scores": [SCORE], "copying": None, **more}))
+    path.write_text(json.dumps({"weights": weights, "scores": [SCORE], "copying": None, **more}))
     return path
 
 
 def test_the_report_of_evaluate_is_told(run: Path, tmp_path: Path) -> None:
     copying = {"sentence": SENTENCE, "repetition": "No sample repeats.", "training_files": ["patient3.png"]}
-    path = write_report(run, str(run), copying=copying)
+    write_report(run, run, copying=copying)
     text = card(run, tmp_path / "hub")
     assert "| KID | 0.0123 | 0.011 to 0.0136 | lower | by gannet evaluate |" in text
     assert f"{SENTENCE} No sample repeats." in text and "patient3" not in text
     assert "It was not checked" not in text and "this guarantees no privacy" in text
-    os.utime(path, (0, 0))
-    text = card(run, tmp_path / "hub")
-    assert f"{SENTENCE} No sample repeats. Asked by gannet evaluate, before these weights were saved." in text
 
 
 def test_a_report_of_other_weights_is_not_told(run: Path, tmp_path: Path) -> None:
-    shutil.copytree(run / "generator", run / "best" / "generator")
-    write_report(run, str(run / "best"), copying={"sentence": SENTENCE})
+    changed(run / "generator", run / "best" / "generator")
+    write_report(run, run / "best", copying={"sentence": SENTENCE})
+    write_report(run, run, "old", weights=None, copying={"sentence": SENTENCE})
     (run / "broken").mkdir()
     (run / "broken" / "report.json").write_text("{")
-    assert SENTENCE not in card(run, tmp_path / "hub")
+    text = card(run, tmp_path / "hub")
+    assert SENTENCE not in text and "by gannet evaluate" not in text
     text = card(run / "best", tmp_path / "hub")
     assert SENTENCE in text and "| recipe | small (" in text
+
+
+def test_the_report_that_evaluate_writes_is_of_the_weights_it_measured(
+    trained: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating, "open_extractor", lambda *asked: Pixels())
+    gannet.evaluate(run, trained.parent / "secret-clinic", metrics=["kid"], num=8, out=run / "evaluation")
+    text = card(run, tmp_path / "hub")
+    assert "by gannet evaluate |" in text
+    changed(run / "generator", run / "generator")
+    assert "by gannet evaluate |" not in card(run, tmp_path / "hub")
 
 
 def test_what_raters_chose_of_these_weights_is_told(run: Path, tmp_path: Path) -> None:
