@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gannet import __version__
 from gannet.errors import UserError
 from gannet.files import atomic, write_with
+from gannet.networks.facts import FORMAT, check_facts, checked_settings, no_larger_than, unfit
 from gannet.parts import Table, facts_for
 
 KEY = "gannet"  # of the config in the header of one file
@@ -26,10 +27,11 @@ def save_network(folder: Path, network: nn.Module, config: Mapping[str, Any]) ->
     """Writes the weights and buffers of `network`, and what is needed to build it again.
 
     `config` holds `name` (its row in the table), `resolution`, `channels`, `classes`, `settings`, of clips `frames`
-    (and the channels of all of them), and whatever else readers may want. The SHA-256 of the weights goes with it.
+    (and the channels of all of them), and whatever else readers may want. The SHA-256 of the weights goes with it, and
+    the format of all this.
     """
     data = save(state_of(network))
-    text = json.dumps({**config, "sha256": sha256(data).hexdigest()}, indent=2) + "\n"
+    text = json.dumps(described(config, data), indent=2) + "\n"
     with atomic(folder / "model.safetensors") as weights, atomic(folder / "config.json") as about:
         weights.write(data)
         weights.flush()
@@ -40,8 +42,12 @@ def save_network(folder: Path, network: nn.Module, config: Mapping[str, Any]) ->
 def save_file(path: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
     """Writes what `save_network` does as one file, `config` in its header."""
     state = state_of(network)
-    text = json.dumps({**config, "sha256": sha256(save(state)).hexdigest()})
+    text = json.dumps(described(config, save(state)))
     write_with(path, lambda file: file.write(save(state, {KEY: text})))
+
+
+def described(config: Mapping[str, Any], weights: bytes) -> dict[str, Any]:
+    return {**config, "format": FORMAT, "sha256": sha256(weights).hexdigest()}
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:
@@ -69,8 +75,8 @@ def generator_folder(path: Path) -> Path:
 def read_network(place: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config of a network, and its weights and buffers by name, of a folder or of one file.
 
-    The config has the SHA-256 of the weights, which older versions did not write. Raises `UserError` where files are
-    missing, cannot be read, or the weights are others than were written.
+    The config has the SHA-256 of the weights, which older versions did not write, and its fields are checked. Raises
+    `UserError` where files are missing, cannot be read, are another tool's, or the weights others than were written.
     """
     config, weights, checksum = read_parts(place)
     if config.get("sha256", checksum) != checksum:
@@ -81,6 +87,9 @@ def read_network(place: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"the weights in {place} are damaged, or not those that config.json was written with (their SHA-256"
             " differs): copy both files again, or let gannet resume write them"
         )
+    if not config.keys() & {"name", "settings"}:
+        raise UserError(f"{place} was not written by Gannet: its config.json says of no network how to build it")
+    check_facts(config, place)
     return {**config, "sha256": checksum}, weights
 
 
@@ -101,12 +110,12 @@ def read_parts(place: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
         raise UserError(
             f"{place} holds no {Path(error.filename).name}: is it the folder of a trained network?"
         ) from error
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError, RecursionError) as error:
         raise UserError(f"{place} cannot be read: {error}") from error
     if not isinstance(config, dict):
         if place.is_file():
             raise UserError(f"{place} does not say what network it holds, as gannet export --to safetensors does")
-        raise UserError(f"the weights and config.json in {place} do not fit: it is no table")
+        raise unfit(place, "it is no table")
     return config, weights, sha256(data).hexdigest()
 
 
@@ -120,21 +129,20 @@ def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]
         raise UserError(
             f"{folder} is a network of your own code ({config['name']}), which is never imported to load one"
         )
-    if not config.keys() & {"name", "settings"}:
-        raise UserError(f"{folder} was not written by Gannet: its config.json says of no network how to build it")
     version = config.get("gannet", __version__)
     other = "" if version == __version__ else f" (Gannet {version} wrote them, and this is {__version__})"
     try:
         build = table.find(config["name"])
         facts = config["resolution"], config["channels"], len(config["classes"])
-        settings = {**facts_for(build, frames=config.get("frames", 1)), **config["settings"]}
-        with torch.device("meta"):  # what does not fit may be too large for any memory
+        settings = checked_settings(build, config["settings"], folder)
+        settings = {**facts_for(build, frames=config.get("frames", 1)), **settings}
+        with torch.device("meta"), no_larger_than(len(weights)):  # what does not fit may be too large for any memory
             build(*facts, **settings).load_state_dict(weights, assign=True)
         network = build(*facts, **settings)
         network.load_state_dict(weights)
-    except (KeyError, TypeError, RuntimeError) as error:
-        reason = f"{str(error).splitlines()[0]}{other}"
-        raise UserError(f"the weights and config.json in {folder} do not fit: {reason}") from error
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        first, *more = str(error).splitlines()
+        raise unfit(folder, f"{more[0].strip() if more else first}{other}") from error
     except UserError as error:
         raise UserError(f"{error}{other}") from error
     return network.eval().requires_grad_(False), config
