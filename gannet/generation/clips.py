@@ -1,7 +1,7 @@
 """Files of clips from a trained generator: each as an animation and as a strip of frames, or all in one."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -48,8 +48,8 @@ def checked_fps(format: str, fps: float) -> float:
     return fps
 
 
-def write_clips(G: Sampler, chosen: Sequence[Sample], out: Path, format: Moving, fps: float) -> list[Path]:
-    """For each sample an animation and, as a PNG, its frames in a row, by its name."""
+def write_clips(G: Sampler, chosen: Iterable[Sample], out: Path, format: Moving, fps: float) -> list[Path]:
+    """For each sample an animation and, as a PNG, its frames in a row, by its name, as they come."""
     files = []
     for sample in chosen:
         images = sample.image.reshape(G.frames, G.channels, *sample.image.shape[1:])

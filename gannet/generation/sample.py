@@ -1,7 +1,7 @@
 """Files of images from a trained generator, all of them or those that a filter keeps."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Literal
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from gannet.errors import UserError
-from gannet.files import write_with
+from gannet.files import atomic, write_with
 from gannet.generation.filter import Filter
 from gannet.generation.latents import Latents
 from gannet.generation.sampler import Sampler, check_num
@@ -74,39 +74,63 @@ def samples(latents: Latents, filter: Filter | None, batch: int) -> Iterator[tup
         yield found, size
 
 
-def draw(
-    latents: Latents,
-    num: int,
-    per_class: bool = False,
-    filter: Filter | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[list[Sample], int]:
-    """The first `num` samples (of each class with `per_class`) that the filter keeps, and how many were drawn for them.
+@dataclass
+class Drawing:
+    """The first `num` samples (of each class with `per_class`) that the filter keeps, made as they are asked for.
 
-    Raises `UserError` where so few are kept that it would not end, and for more than a million.
+    Raises `UserError` where so few are kept that it would not end, then before the first where that shows from the
+    beginning; for more than a million; and for more than there are latents.
     """
-    num_classes = len(latents.G.classes)
-    wanted = dict.fromkeys(range(num_classes), num) if per_class else {-1: num}
-    total, chosen, num_drawn = sum(wanted.values()), [], 0
-    check_num(total, 1, "--per-class times the classes" if per_class else "--num")
-    for kept, size in samples(latents, filter, BATCH if filter else min(BATCH, total)):
-        num_drawn += size
-        for sample in kept:
-            key = sample.label if per_class else -1
-            if wanted[key]:
-                wanted[key] -= 1
-                chosen.append(sample)
-        if progress:
-            progress(len(chosen), total)
-        if len(chosen) == total:
-            return chosen, chosen[-1].number + 1
-        if filter and num_drawn >= HOPELESS_AFTER and len(chosen) < HOPELESS_RATE * num_drawn:
-            raise filter.hopeless(len(chosen), num_drawn, total)
-    raise UserError(f"there are {num_drawn:,} latents, and {total:,} images were asked for: leave --num out")
+
+    latents: Latents
+    num: int
+    per_class: bool = False
+    filter: Filter | None = None
+    progress: Callable[[int, int], None] | None = None
+    numbers: list[int] = field(default_factory=list)
+    """Of those that were made so far."""
+    num_drawn: int = 0
+    """Out of how many they were, at the end."""
+
+    def __post_init__(self) -> None:
+        classes = range(len(self.latents.G.classes))
+        self.wanted = dict.fromkeys(classes, self.num) if self.per_class else {-1: self.num}
+        self.total = sum(self.wanted.values())
+        check_num(self.total, 1, "--per-class times the classes" if self.per_class else "--num")
+        there = self.latents.num
+        if there is not None and there < self.total:
+            raise UserError(f"there are {there:,} latents, and {self.total:,} images were asked for: leave --num out")
+
+    def __iter__(self) -> Iterator[Sample]:
+        held: list[Sample] = []  # the few that a hopeless filter keeps too
+        enough = min(self.total, HOPELESS_RATE * (HOPELESS_AFTER + BATCH) if self.filter else 1)
+        for kept, size in samples(self.latents, self.filter, BATCH if self.filter else min(BATCH, self.total)):
+            self.num_drawn += size
+            held += [sample for sample in kept if self.takes(sample)]
+            if self.progress:
+                self.progress(len(self.numbers), self.total)
+            if len(self.numbers) >= enough:
+                yield from held
+                held.clear()
+            if len(self.numbers) == self.total:
+                self.num_drawn = self.numbers[-1] + 1
+                return
+            few = self.num_drawn >= HOPELESS_AFTER and len(self.numbers) < HOPELESS_RATE * self.num_drawn
+            if self.filter and few:
+                raise self.filter.hopeless(len(self.numbers), self.num_drawn, self.total)
+
+    def takes(self, sample: Sample) -> bool:
+        """Whether such a one is still wanted; then it is counted."""
+        key = sample.label if self.per_class else -1
+        if not self.wanted[key]:
+            return False
+        self.wanted[key] -= 1
+        self.numbers.append(sample.number)
+        return True
 
 
-def write_files(chosen: list[Sample], out: Path, format: Picture) -> list[Path]:
-    """One picture for each sample, by its name."""
+def write_files(chosen: Iterable[Sample], out: Path, format: Picture) -> list[Path]:
+    """One picture for each sample, by its name, as they come."""
     files = []
     for sample in chosen:
         files.append(out / f"{sample.name}.{format}")
@@ -115,21 +139,24 @@ def write_files(chosen: list[Sample], out: Path, format: Picture) -> list[Path]:
     return files
 
 
-def write_array(G: Sampler, chosen: list[Sample], out: Path) -> list[Path]:
+def write_array(G: Sampler, chosen: Iterable[Sample], total: int, scale: int, out: Path) -> list[Path]:
     """All samples as one array, uint8 `[N, R, R, C]`, of clips `[N, frames, R, R, C]`: the pixels of the pictures.
 
-    Four channels are red, green, blue and alpha, as in PNG (the colour is not premultiplied).
+    They are written as they come, `total` of them, each enlarged by `scale` before. Four channels are red, green, blue
+    and alpha, as in PNG (the colour is not premultiplied).
     """
-    height, width = chosen[0].image.shape[1:]
-    each = [image for sample in chosen for image in sample.image.reshape(-1, G.channels, height, width)]
-    pixels = np.stack([np.asarray(to_pil(image)) for image in each])
-    shape = (G.frames, height, width) if G.frames > 1 else (height, width)
-    write_with(out, lambda file: np.save(file, pixels.reshape(len(chosen), *shape, G.channels)))
+    side = G.resolution * scale
+    shape = (total, *((G.frames,) if G.frames > 1 else ()), side, side, G.channels)
+    with atomic(out) as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for sample in chosen:
+            for image in sample.image.reshape(-1, G.channels, side, side):
+                file.write(np.asarray(to_pil(image)).tobytes())
     return [out]
 
 
 def write_grid(
-    G: Sampler, chosen: list[Sample], out: Path, format: Picture = "png", beside_real: bool = False
+    G: Sampler, chosen: Sequence[Sample], out: Path, format: Picture = "png", beside_real: bool = False
 ) -> list[Path]:
     """All samples in one picture; a column for each class where that comes out even. Of clips the frames are in a row.
 

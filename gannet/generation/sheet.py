@@ -6,59 +6,72 @@ the size of a cell and the number of columns and rows, for engines that cut by t
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gannet.files import write_text, write_with
+from gannet.files import atomic, write_text
+from gannet.generation.rows import write_png
 from gannet.generation.sample import Sample
 from gannet.generation.sampler import Sampler
-from gannet.images import class_columns, png, to_pil
+from gannet.images import class_columns, to_pil
 
 
-def write_sheet(G: Sampler, chosen: Sequence[Sample], out: Path) -> list[Path]:
-    """The PNG `out` with all samples, and beside it the JSON of the same name.
+def write_sheet(G: Sampler, chosen: Iterable[Sample], total: int, scale: int, out: Path) -> list[Path]:
+    """The PNG `out` with all samples, `total` of them, each enlarged by `scale`, and beside it the JSON of that name.
 
-    A column for each class where that comes out even; the frames of a clip are a row, and an animation. Cells beyond
-    the last sample are empty: transparent, or black.
+    It is written row by row as they come. A column for each class where that comes out even; the frames of a clip are
+    a row, and an animation. Cells beyond the last sample are empty: transparent, or black.
     """
-    height, width = chosen[0].image.shape[1:]
-    cells = np.concatenate([sample.image.reshape(-1, G.channels, height, width) for sample in chosen])
-    if G.frames > 1:
-        columns = G.frames
-        names = [f"{sample.name}_{frame:03d}" for sample in chosen for frame in range(G.frames)]
-    else:
-        columns = class_columns(len(cells), len(G.classes)) or math.ceil(math.sqrt(len(cells)))
-        names = [sample.name for sample in chosen]
-    rows = math.ceil(len(cells) / columns)
-    sheet = np.zeros((G.channels, rows * height, columns * width), np.uint8)
-    frames: dict[str, Any] = {}
-    for i, (name, cell) in enumerate(zip(names, cells, strict=True)):
-        y, x = i // columns * height, i % columns * width
-        sheet[:, y : y + height, x : x + width] = cell
-        frames[name] = {
-            "frame": {"x": x, "y": y, "w": width, "h": height},
+    side, num = G.resolution * scale, total * G.frames
+    columns = G.frames if G.frames > 1 else class_columns(num, len(G.classes)) or math.ceil(math.sqrt(num))
+    rows = math.ceil(num / columns)
+    names: list[str] = []
+
+    def cells() -> Iterator[np.ndarray]:
+        for sample in chosen:
+            names.append(sample.name)
+            for image in sample.image.reshape(-1, G.channels, side, side):
+                yield np.asarray(to_pil(image)).reshape(side, side, G.channels)
+
+    with atomic(out) as file:
+        write_png(file, columns * side, rows * side, G.channels, in_rows(cells(), columns))
+    about = out.with_suffix(".json")
+    write_text(about, json.dumps(facts_of(G, names, out.name, side, columns, rows), indent=1) + "\n")
+    return [out, about]
+
+
+def in_rows(cells: Iterator[np.ndarray], columns: int) -> Iterator[np.ndarray]:
+    """So many cells `[H, W, C]` beside each other at a time, `[H, columns * W, C]`; those that lack are empty."""
+    while row := list(islice(cells, columns)):
+        yield np.concatenate(row + [np.zeros_like(row[0])] * (columns - len(row)), axis=1)
+
+
+def facts_of(G: Sampler, samples: Sequence[str], image: str, side: int, columns: int, rows: int) -> dict[str, Any]:
+    """What the JSON says: where each cell is, and of clips which cells are an animation."""
+    clips = {name: [f"{name}_{frame:03d}" for frame in range(G.frames)] for name in samples} if G.frames > 1 else {}
+    names = [cell for frames in clips.values() for cell in frames] or samples
+    frames = {
+        name: {
+            "frame": {"x": i % columns * side, "y": i // columns * side, "w": side, "h": side},
             "rotated": False,
             "trimmed": False,
-            "spriteSourceSize": {"x": 0, "y": 0, "w": width, "h": height},
-            "sourceSize": {"w": width, "h": height},
+            "spriteSourceSize": {"x": 0, "y": 0, "w": side, "h": side},
+            "sourceSize": {"w": side, "h": side},
         }
+        for i, name in enumerate(names)
+    }
     meta = {
         "app": "gannet",
-        "image": out.name,
+        "image": image,
         "format": "RGBA8888" if G.channels == 4 else "RGB888",
-        "size": {"w": columns * width, "h": rows * height},
+        "size": {"w": columns * side, "h": rows * side},
         "scale": "1",
-        "cell": {"w": width, "h": height},
+        "cell": {"w": side, "h": side},
         "columns": columns,
         "rows": rows,
     }
-    facts: dict[str, Any] = {"frames": frames, "meta": meta}
-    if G.frames > 1:
-        facts["animations"] = {sample.name: names[i * columns : (i + 1) * columns] for i, sample in enumerate(chosen)}
-    about = out.with_suffix(".json")
-    write_with(out, lambda file: file.write(png(to_pil(sheet))))
-    write_text(about, json.dumps(facts, indent=1) + "\n")
-    return [out, about]
+    return {"frames": frames, "meta": meta, **({"animations": clips} if clips else {})}

@@ -25,7 +25,7 @@ from gannet.generation.latents import (
     read_latents,
 )
 from gannet.generation.onnx import SUFFIX, OnnxGenerator, load_onnx
-from gannet.generation.sample import Drawn, Sample, draw, write_array, write_files, write_grid
+from gannet.generation.sample import Drawing, Drawn, write_array, write_files, write_grid
 from gannet.generation.sampler import Sampler, check_num, no_sampler
 from gannet.generation.sheet import write_sheet
 from gannet.hub import downloaded, is_address
@@ -137,14 +137,14 @@ def sample(
     with counted("sampling") as progress:
         filter = AtLeast(G, min_realness) if min_realness is not None else None
         burn_in = OfSeed(G, seed, number, grid or per_class, Stream.BURN_IN)
-        drawn, num_drawn = draw(source, wanted, per_class, Rejection(burn_in) if rejection else filter, progress)
-    larger = [each.enlarged(scale) for each in drawn]
-    files = written(G, larger, place, format, fps, grid, sheet, beside_real)
+        drawing = Drawing(source, wanted, per_class, Rejection(burn_in) if rejection else filter, progress)
+        files = written(G, drawing, place, format, fps, scale, grid, sheet, beside_real)
     if save_latents:
-        rows = np.concatenate([source.row(each.number) for each in drawn])
+        rows = np.concatenate([source.row(number) for number in drawing.numbers])
         files.append(latents_file(place, grid or sheet or is_array))
         write_with(files[-1], lambda file: np.save(file, rows))
-    return Drawn(files, len(drawn), num_drawn, "clips" if G.frames > 1 else "images", place)
+    what = "clips" if G.frames > 1 else "images"
+    return Drawn(files, len(drawing.numbers), drawing.num_drawn, what, place)
 
 
 def check_place(out: Path, one_file: Mapping[str, bool], beside_real: bool) -> None:
@@ -220,24 +220,28 @@ def one_file(G: Sampler, out: Path, format: Format, grid: bool) -> Path:
 
 def written(
     G: Sampler,
-    chosen: list[Sample],
+    drawing: Drawing,
     place: Path,
     format: Format,
     fps: float,
+    scale: int,
     grid: bool,
     sheet: bool,
     beside_real: bool,
 ) -> list[Path]:
-    """The files that were asked for: one of all samples, or for each its own."""
+    """The files that were asked for: one of all samples, or for each its own. Only a grid has all in memory."""
+    large = (sample.enlarged(scale) for sample in drawing)
     if format == "npy":
-        return write_array(G, chosen, place)
+        return write_array(G, large, drawing.total, scale, place)
     if sheet:
-        return write_sheet(G, chosen, place)
+        return write_sheet(G, large, drawing.total, scale, place)
+    if not grid:
+        is_picture = format == "png" or (format == "webp" and G.frames == 1)
+        return write_files(large, place, format) if is_picture else write_clips(G, large, place, format, fps)
+    chosen = list(large)
     if format == "png" or (format == "webp" and G.frames == 1):
-        return write_grid(G, chosen, place, format, beside_real) if grid else write_files(chosen, place, format)
-    if grid:
-        return [*write_grid(G, chosen, place, "png", beside_real), *write_moving_grid(G, chosen, place, format, fps)]
-    return write_clips(G, chosen, place, format, fps)
+        return write_grid(G, chosen, place, format, beside_real)
+    return [*write_grid(G, chosen, place, "png", beside_real), *write_moving_grid(G, chosen, place, format, fps)]
 
 
 def going_on(G: Any, videos: str, num: int | None = None) -> Sampler:

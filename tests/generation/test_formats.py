@@ -1,8 +1,10 @@
 """The files that samples become: WebP, arrays, sprite sheets, enlarged pixels."""
 
 import errno
+import io
 import json
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from PIL import Image
 import gannet
 from gannet.errors import UserError
 from gannet.generation import sample
+from gannet.generation.rows import write_png
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -105,6 +108,58 @@ def test_the_frames_of_clips_are_animations_of_a_sheet(tmp_path: Path) -> None:
     array = np.load(gannet.sample(folder, num=2, out=tmp_path / "x.npy").files[0])
     place = facts["frames"]["seed0_000001_002"]["frame"]
     assert np.array_equal(pixels(sheet)[place["y"] :, place["x"] :][:SIZE, :SIZE], array[1, 2])
+
+
+class Tally:
+    """Counts how many of the samples that were made are still there, at each moment at which one more is."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.alive, self.most = 0, 0
+        made = sample.Sample.__init__
+
+        def init(each: Any, *args: Any, **more: Any) -> None:
+            made(each, *args, **more)
+            self.alive += 1
+            self.most = max(self.most, self.alive)
+            weakref.finalize(each, self.gone)
+
+        monkeypatch.setattr(sample.Sample, "__init__", init)
+
+    def gone(self) -> None:
+        self.alive -= 1
+
+
+@pytest.mark.parametrize("asked", [{}, {"out": "x.npy"}, {"sheet": True}, {"out": "y.npy", "min_realness": 0.0}])
+def test_what_is_written_is_not_kept(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    folder, tally = run(), Tally(monkeypatch)
+    assert gannet.sample(folder, num=500, **{**asked, "out": tmp_path / asked.get("out", "out")}).num == 500
+    assert 0 < tally.most <= 3 * sample.BATCH
+
+
+def test_a_sheet_of_many_rows_is_the_samples_in_order(run: Any, tmp_path: Path) -> None:
+    folder = run(channels=1)
+    sheet, _ = gannet.sample(folder, num=150, sheet=True, out=tmp_path / "all").files
+    cells = np.load(gannet.sample(folder, num=150, out=tmp_path / "x.npy").files[0])
+    whole = pixels(sheet)
+    assert whole.shape == (12 * 16, 13 * 16)
+    found = whole.reshape(12, 16, 13, 16).transpose(0, 2, 1, 3).reshape(-1, 16, 16)
+    assert np.array_equal(found[:150], cells[..., 0]) and not found[150:].any()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pngs_that_come_in_rows_are_read_by_others(channels: int) -> None:
+    random = np.random.Generator(np.random.Philox(0))
+    picture = random.integers(0, 256, (23, 17, channels), np.uint8)
+    file = io.BytesIO()
+    write_png(file, 17, 23, channels, np.split(picture, [1, 9]))
+    with Image.open(file) as found:
+        assert found.mode == {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+        assert np.array_equal(np.asarray(found).reshape(picture.shape), picture)
+    for wrong in (picture[:22], np.concatenate([picture, picture]), picture[:, :9], picture.astype(float)):
+        with pytest.raises(ValueError, match="rows"):
+            write_png(io.BytesIO(), 17, 23, channels, [wrong])
 
 
 def full(descriptor: int) -> None:

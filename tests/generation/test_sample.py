@@ -14,10 +14,10 @@ from PIL import Image
 from gannet import api
 from gannet.errors import UserError
 from gannet.generation import sample as sample_module
-from gannet.generation.filter import AtLeast
+from gannet.generation.filter import AtLeast, Filter
 from gannet.generation.latents import OfSeed
 from gannet.generation.load import Generator, load
-from gannet.generation.sample import draw, samples
+from gannet.generation.sample import Drawing, samples
 from gannet.images import to_float
 
 Made = Callable[..., Path]
@@ -172,11 +172,33 @@ def test_a_hopeless_rate_ends_in_one_line(run: Made, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+class Chosen(Filter):
+    """A filter that keeps the images with these numbers."""
+
+    def __init__(self, *kept: int):
+        self.kept = kept
+
+    def keeps(self, x: torch.Tensor, c: torch.Tensor, first: int) -> np.ndarray:
+        return np.isin(np.arange(first, first + len(x)), self.kept)
+
+    def hopeless(self, num_kept: int, num_drawn: int, wanted: int) -> UserError:
+        return UserError(f"{num_kept} of {num_drawn}")
+
+
+def test_nothing_comes_of_a_filter_that_is_hopeless_from_the_beginning(run: Made) -> None:
+    latents, came = OfSeed(load(run()), 0), []
+    with pytest.raises(UserError, match="3 of 2048"):
+        came += Drawing(latents, 5, filter=Chosen(0, 1, 900))
+    assert came == []
+    assert [each.number for each in Drawing(latents, 3, filter=Chosen(0, 1, 900))] == [0, 1, 900]
+    assert len(list(Drawing(latents, 5, filter=Chosen(*range(4), 1900)))) == 5
+
+
 def test_a_rate_that_all_pass_draws_no_more_than_a_batch(run: Made) -> None:
     G = load(run(bias=1000.0))
-    chosen, num_drawn = draw(OfSeed(G, 0), 5, filter=AtLeast(G, 0.9))
-    assert [sample.number for sample in chosen] == [0, 1, 2, 3, 4]
-    assert num_drawn == 5
+    drawing = Drawing(OfSeed(G, 0), 5, filter=AtLeast(G, 0.9))
+    assert [sample.number for sample in drawing] == drawing.numbers == [0, 1, 2, 3, 4]
+    assert drawing.num_drawn == 5
 
 
 def test_without_a_discriminator_there_is_no_realness(run: Made, tmp_path: Path) -> None:
@@ -199,7 +221,7 @@ def test_logits_that_are_no_probabilities_rate_nothing(run: Made, tmp_path: Path
 
 def test_progress_grows_to_the_number(run: Made) -> None:
     calls: list[tuple[int, int]] = []
-    draw(OfSeed(load(run()), 0), 100, progress=lambda done, total: calls.append((done, total)))
+    assert len(list(Drawing(OfSeed(load(run()), 0), 100, progress=lambda done, of: calls.append((done, of))))) == 100
     assert calls[-1] == (100, 100)
     assert all(a[0] < b[0] for a, b in pairwise(calls))
 
@@ -287,15 +309,14 @@ def test_classes_come_as_often_as_in_the_data(run: Made, tmp_path: Path) -> None
         counts = np.bincount(G.label_numbers(1000, None, start), minlength=3)
         assert np.abs(counts - [600, 300, 100]).max() <= 3
     assert G.label_numbers(10, None, 7).tolist() == G.label_numbers(17, None)[7:].tolist()
-    drawn, _ = draw(OfSeed(G, 0), 60)
-    assert sum(sample.label == 0 for sample in drawn) in range(34, 39)
+    assert sum(sample.label == 0 for sample in Drawing(OfSeed(G, 0), 60)) in range(34, 39)
 
 
 def test_grids_and_nearly_equal_classes_go_through_them_in_turn(run: Made, tmp_path: Path) -> None:
     G = shared(run(CLASSES), [0.6, 0.3, 0.1])
     equally = OfSeed(G, 0, equally=True)
-    assert [sample.label for sample in draw(equally, 7)[0]] == [0, 1, 2, 0, 1, 2, 0]
-    assert [sample.label for sample in draw(equally, 2, per_class=True)[0]] == [0, 1, 2, 0, 1, 2]
+    assert [sample.label for sample in Drawing(equally, 7)] == [0, 1, 2, 0, 1, 2, 0]
+    assert [sample.label for sample in Drawing(equally, 2, per_class=True)] == [0, 1, 2, 0, 1, 2]
     assert shared(G.folder.parent, [0.3, 0.3, 0.4]).label_numbers(4, None).tolist() == [0, 1, 2, 0]
 
 
