@@ -1,9 +1,10 @@
 """Walks from image to image: through z, through w, and through classes."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from gannet.images import grid, png, to_pil
 Way = Literal["slerp", "lerp"]
 BATCH = 64
 SHOWN = 9  # frames of the strip
+MOVING = tuple(f".{format}" for format in get_args(Moving))
+FRAME = re.compile(r"\d{6}\.png", re.ASCII)
 STRAIGHT = 1e-6  # sine of the angle from which on an arc is none
 
 
@@ -76,19 +79,38 @@ def walk(latents: Latents, steps: int, way: Way | None, loop: bool) -> Iterator[
         yield G.to_uint8(make(*(G.as_input(each[start : start + BATCH]) for each in stations)))
 
 
-def write_walk(frames: np.ndarray, out: Path, format: Moving | None, fps: float, scale: int) -> list[Path]:
-    """The frames uint8 `[T, C, R, R]` as an animation, or without a `format` as PNGs in the folder `out`.
+def strip_of(out: Path) -> Path:
+    """Where the strip of a walk is: beside its file or folder, as a PNG of that name."""
+    return out.with_suffix(".png") if out.suffix.lower() in MOVING else out.with_name(f"{out.name}.png")
 
-    Beside it, as a PNG of its name, a strip of nine of them. Each pixel becomes `scale` by `scale`.
+
+def write_walk(
+    batches: Iterable[np.ndarray], total: int, out: Path, format: Moving | None, fps: float, scale: int
+) -> list[Path]:
+    """The `total` frames, in batches uint8 `[N, C, R, R]`, as an animation, or without a `format` as PNGs in a folder.
+
+    Those are written as they come, and the later frames of a longer walk before are removed. Beside `out` a strip of
+    nine. Each pixel becomes `scale` by `scale`.
     """
-    chosen = np.linspace(0, len(frames) - 1, min(SHOWN, len(frames))).round().astype(int)
-    strip = out.with_suffix(".png") if format else out.with_name(f"{out.name}.png")
-    made = {strip: png(grid(frames[chosen], len(chosen)))}
-    large = frames.repeat(scale, axis=2).repeat(scale, axis=3)
+    chosen = set(np.linspace(0, total - 1, min(SHOWN, total)).round().astype(int).tolist())
+    shown, large, files = [], [], []
+    for i, image in enumerate(image for batch in batches for image in batch):
+        if i in chosen:
+            shown.append(image)
+        large.append(image.repeat(scale, axis=1).repeat(scale, axis=2))
+        if not format:
+            files.append(out / f"{i:06d}.png")
+            write_bytes(files[-1], png(to_pil(large.pop())))
     if format:
-        made = {out: animation(pictures(large, format), format, fps), **made}
+        files.append(out)
+        write_bytes(out, animation(pictures(np.stack(large), format), format, fps))
     else:
-        made = {out / f"{i:06d}.png": png(to_pil(image)) for i, image in enumerate(large)} | made
-    for file, data in made.items():
-        write_with(file, lambda opened, data=data: opened.write(data))
-    return list(made)
+        for path in out.glob("*.png"):
+            if FRAME.fullmatch(path.name) and int(path.stem) >= total:
+                path.unlink()
+    write_bytes(strip_of(out), png(grid(np.stack(shown), len(shown))))
+    return [*files, strip_of(out)]
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    write_with(path, lambda file: file.write(data))

@@ -1,8 +1,10 @@
 """Between the images of a trained generator: walks from one to the next, and mixtures of two."""
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from gannet.display import counted
 from gannet.errors import UserError
 from gannet.files import check_space, write_with
 from gannet.generation.clips import Moving, checked_fps
-from gannet.generation.interpolate import Way, num_frames, walk, write_walk
+from gannet.generation.interpolate import Way, num_frames, strip_of, walk, write_walk
 from gannet.generation.latents import Named, Names, names_of
 from gannet.generation.mix import Band, mixed, picture
 from gannet.generation.sampler import Labels, Sampler, no_sampler
@@ -83,21 +85,30 @@ def interpolate(
     check_space(out.absolute(), num_bytes, f"{total:,} frames", "lower --steps, or name another place with --out")
     G = G.truncated(truncation) if truncation is not None else G
     latents = Named(G, names, numbers(G, each, len(names)))
-    batches, done = [], 0
     with counted("walking") as progress:
-        for images in walk(latents, steps, way, loop):
-            batches.append(images)
-            done += len(images)
-            progress(done, total)
-    files = write_walk(np.concatenate(batches), out, format, fps, scale)
+        batches = counting(walk(latents, steps, way, loop), total, progress)
+        files = write_walk(batches, total, out, format, fps, scale)
     return Walked(files, total, in_words(G, way))
 
 
+def counting(batches: Iterable[np.ndarray], total: int, progress: Callable[[int, int], None]) -> Iterator[np.ndarray]:
+    """The batches, with progress as they are made."""
+    done = 0
+    for images in batches:
+        done += len(images)
+        progress(done, total)
+        yield images
+
+
 def format_of(out: Path) -> Moving | None:
-    """The format that a name ends in; None of a folder. Raises `UserError` for other files."""
-    named: list[Moving] = [each for each in ("webp", "gif", "mp4") if out.suffix.lower() == f".{each}"]
+    """The format that a name ends in; None of a folder. Raises `UserError` for other files, and over a picture."""
+    named: list[Moving] = [each for each in get_args(Moving) if out.suffix.lower() == f".{each}"]
     if not out.name or (out.is_file() and not named) or (out.suffix and not named and not out.is_dir()):
         raise UserError(f"--out is {out}: name a file that ends in .webp, .gif or .mp4, or a folder for the frames")
+    if strip_of(out).exists() and not out.exists():
+        raise UserError(
+            f"{strip_of(out)} is there, and is where the walk's strip belongs: name another place with --out"
+        )
     return named[0] if named else None
 
 

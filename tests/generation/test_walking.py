@@ -153,6 +153,32 @@ def test_an_mp4_is_written_with_the_extra(run: Any, tmp_path: Path) -> None:
     assert np.stack(frames).shape == (4, 256, 256, 3)
 
 
+def test_a_walk_takes_the_place_of_a_longer_one(run: Any, tmp_path: Path) -> None:
+    folder, out = run(), tmp_path / "walk"
+    gannet.interpolate(folder, seeds="0,1", steps=20, out=out)
+    for name in ("notes.png", "0000010.png", "000005.txt"):
+        (out / name).write_text("mine")
+    walked = gannet.interpolate(folder, seeds="0,1", steps=3, out=out)
+    assert {path.name for path in out.iterdir()} == {
+        *(f"00000{i}.png" for i in range(4)),
+        *("notes.png", "0000010.png", "000005.txt"),
+    }
+    with Image.open(walked.files[-1]) as strip:
+        assert strip.width // 18 // (strip.height // 20) == 4
+
+
+@pytest.mark.parametrize("out", ["walk", "walk.webp"])
+def test_a_picture_in_the_place_of_the_strip_is_left_alone(run: Any, tmp_path: Path, out: str) -> None:
+    folder, picture = run(), tmp_path / "walk.png"
+    picture.write_text("mine")
+    with pytest.raises(UserError, match=r"walk\.png is there, and is where the walk's strip belongs: name another"):
+        gannet.interpolate(folder, steps=2, out=tmp_path / out)
+    assert picture.read_text() == "mine" and not (tmp_path / out).exists()
+    picture.unlink()
+    for _ in range(2):
+        assert gannet.interpolate(folder, steps=2, out=tmp_path / out).files[-1] == picture
+
+
 @pytest.mark.parametrize(
     ("num_layers", "expected"),
     [
