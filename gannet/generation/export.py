@@ -26,7 +26,7 @@ from torch.overrides import TorchFunctionMode
 from gannet import __version__
 from gannet.errors import UserError, one_line
 from gannet.files import size_of, write_with
-from gannet.generation.onnx import FORMAT, KEY, open_session, run
+from gannet.generation.onnx import FORMAT, KEY, checksum, open_session, run
 from gannet.generation.sampler import hot, in_turn
 from gannet.networks import GENERATORS, TRANSLATORS
 from gannet.networks.folder import generator_folder, load_network, save_file
@@ -198,10 +198,11 @@ def to_onnx(network: nn.Module, config: Mapping[str, Any], opset: int) -> tuple[
     except RuntimeError as error:
         raise UserError(f"'{name}' cannot be written as ONNX of opset {opset}: {one_line(error)}") from error
     model = onnx.load_from_string(buffer.getvalue())
-    onnx.helper.set_model_props(model, {KEY: json.dumps(traced.facts(config))})
     for value in [*model.graph.input, *model.graph.output]:
         for i, free in traced.free.items():
             value.type.tensor_type.shape.dim[i].dim_param = f"{free}_out" if i and value.name == "images" else free
+    facts = traced.facts(config) | {"sha256": checksum(model.SerializeToString())}
+    onnx.helper.set_model_props(model, {KEY: json.dumps(facts)})
     data = model.SerializeToString()
     difference = compared(data, traced.inputs, made)
     if not difference <= TOLERANCE:

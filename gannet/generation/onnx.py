@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from gannet.generation.sampler import Sampler, check_shares
 SUFFIX = ".onnx"
 KEY = "gannet"  # of the facts in the file's metadata, as JSON
 FORMAT = 1  # of those facts
+GRAPH = 7  # the number of a field of ModelProto
+VARINT, COUNTED = 0, 2  # kinds of protobuf's fields: a number, and bytes after their number
+SIZES = {1: 8, 5: 4}  # bytes of the other kinds
 NEEDED = "ONNX files need the package onnxruntime: pip install 'gannet-gan[onnx]'"
 
 
@@ -82,6 +86,8 @@ def load_onnx(path: str | os.PathLike[str], device: str = "cpu", threads: int = 
         raise UserError(f"there is no file {file}: gannet export RUN --to onnx makes one")
     session = open_session(str(file), threads)
     facts = facts_of(session.get_modelmeta().custom_metadata_map, file)
+    if "sha256" in facts and facts["sha256"] != checksum(file.read_bytes()):
+        raise unfit(file, "the SHA-256 of its weights differs")
     if facts.get("kind") == "translator":
         raise UserError(
             f"{file} makes images of images, not of noise; Gannet translates with the run that it was exported from:"
@@ -139,6 +145,34 @@ def facts_of(metadata: Mapping[str, str], file: Path) -> dict[str, Any]:
     if version != FORMAT:
         raise UserError(f"{file} is of format {version}, and {FORMAT} is read here: update Gannet, or export it anew")
     return facts
+
+
+def checksum(data: bytes) -> str:
+    """The SHA-256 of the graph in an ONNX file, with all of its weights: of field 7 of the protobuf `ModelProto`.
+
+    What the file says of itself is in other fields, and is left out. `data` is what onnxruntime could read.
+    """
+    found, at = sha256(), 0
+    while at < len(data):
+        key, at = varint(data, at)
+        size = SIZES.get(key & 7, 0)
+        if key & 7 in (VARINT, COUNTED):
+            size, at = varint(data, at)
+        end = at + size * (key & 7 != VARINT)
+        if key >> 3 == GRAPH:
+            found.update(memoryview(data)[at:end])
+        at = end
+    return found.hexdigest()
+
+
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number of protobuf, seven bits a byte and the lowest first, and where the next thing starts."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
+        if byte < 128:
+            return value, at
 
 
 def unfit(file: Path, why: str) -> UserError:

@@ -56,8 +56,8 @@ def project(
 
     The latent is w, the same for all layers, where G has one, else z. Adam goes from several starts at once: the
     samples that are nearest, of 256, and the mean of w. The best latent of all steps and starts is kept, and Ctrl-C
-    ends the search with the best so far. As in the paper the rate rises at first and falls at last, and noise that
-    vanishes is added to the latents. The paper also moves G's noise inputs, and keeps them noise by a penalty: here
+    ends the search with the best so far, of the samples too. As in the paper the rate rises at first and falls at
+    last, and noise that vanishes is added to the latents. The paper also moves G's noise inputs, with a penalty: here
     they stay as they are, so that the latent alone makes the image again. A z stays as short as nearly all z of
     N(0, 1) are, and c is that of its start, or `label`. Raises `UserError` for no steps, and for clips.
     """
@@ -67,7 +67,7 @@ def project(
         raise UserError("this generator makes clips, and an image has no clip: name a run that makes images")
     search, done = Search(Space(G, label), distance), 0
     with suppress(KeyboardInterrupt):
-        while done < steps:
+        while done < steps and not search.interrupted:
             search.step(done / steps)
             done += 1
             if progress:
@@ -79,12 +79,17 @@ class Search:
     """Adam on latents `[S, dim]` from several starts, each for itself, and the best of all of them."""
 
     def __init__(self, space: Space, distance: Distance):
-        self.space, self.distance = space, distance
-        parts = []
-        for first in range(0, SAMPLES, BATCH):
-            latents, c = space.draw(first, BATCH)
-            with torch.no_grad():
-                parts.append((latents, c, distance(space.images(latents, c))))
+        self.space, self.distance, self.interrupted = space, distance, False
+        parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        try:
+            for first in range(0, SAMPLES, BATCH):
+                latents, c = space.draw(first, BATCH)
+                with torch.no_grad():
+                    parts.append((latents, c, distance(space.images(latents, c))))
+        except KeyboardInterrupt:
+            self.interrupted = True
+            if not parts:
+                raise
         samples, c, away = (torch.cat(each) for each in zip(*parts, strict=True))
         self.of_samples = float(away.median())
         nearest = away.argsort()[:STARTS]

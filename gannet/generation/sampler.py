@@ -86,9 +86,10 @@ class Sampler(ABC):
         num: int,
         seed: int = 0,
         labels: Labels = None,
+        truncation: float | None = None,
+        *,
         start: int = 0,
         batch: int = 64,
-        truncation: float | None = None,
     ) -> Any:
         """Images number `start` to `start + num` of a seed: float32 `[num, C, R, R]` in [-1, 1].
 
@@ -101,7 +102,7 @@ class Sampler(ABC):
         """
         check_num(num, 0, "num")
         if truncation is not None:
-            return self.truncated(truncation).sample(num, seed, labels, start, batch)
+            return self.truncated(truncation).sample(num, seed, labels, start=start, batch=batch)
         c = self.one_hot(self.label_numbers(num, labels, start))
         parts = []
         for first in range(0, num, batch):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from gannet.cli import main
 from gannet.errors import UserError
 from gannet.generation.export import export
 from gannet.generation.load import Generator
-from gannet.generation.onnx import OnnxGenerator
+from gannet.generation.onnx import OnnxGenerator, checksum
 from gannet.images import to_uint8
 from gannet.networks import GENERATORS
 from gannet.networks import folder as folder_module
@@ -248,6 +249,38 @@ def test_a_file_that_does_not_fit_is_one_line(
     said = capsys.readouterr().err
     assert said.startswith("gannet: ") and said.count("\n") == 1 and says in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("part", ["weights", "operators"])
+def test_an_onnx_file_with_other_weights_or_operators_is_refused(model: Path, part: str) -> None:
+    read = onnx.load(model)
+    if part == "weights":
+        weights = read.graph.initializer[0]
+        weights.raw_data = bytes([weights.raw_data[0] ^ 1]) + weights.raw_data[1:]
+    else:
+        next(node for node in read.graph.node if node.op_type == "Relu").op_type = "Sigmoid"
+    onnx.save(read, model)
+    with pytest.raises(UserError, match=r"is damaged or was changed \(the SHA-256 of its weights differs\)") as caught:
+        gannet.load(model)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_checksum_is_that_of_the_graph_alone(model: Path) -> None:
+    read = onnx.load(model)
+    facts = json.loads({prop.key: prop.value for prop in read.metadata_props}["gannet"])
+    assert facts["sha256"] == sha256(read.graph.SerializeToString()).hexdigest() == checksum(model.read_bytes())
+    read.producer_name, read.model_version = "somebody else", 2**40
+    assert checksum(read.SerializeToString()) == facts["sha256"]
+
+
+def test_onnx_files_without_a_checksum_are_loaded(model: Path) -> None:
+    read = onnx.load(model)
+    facts = json.loads({prop.key: prop.value for prop in read.metadata_props}["gannet"])
+    del facts["sha256"]
+    onnx.helper.set_model_props(read, {"gannet": json.dumps(facts)})
+    onnx.save(read, model)
+    loaded: Any = gannet.load(model)
+    assert loaded.sample(1).shape == (1, 3, 16, 16)
 
 
 @pytest.mark.parametrize(

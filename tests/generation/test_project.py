@@ -15,8 +15,9 @@ from runs import untrained
 import gannet
 from gannet.cli import main
 from gannet.errors import UserError
+from gannet.generation.directions import Space
 from gannet.generation.load import Generator, load
-from gannet.generation.project import STEPS, Projection, project, ramp
+from gannet.generation.project import BATCH, STEPS, Projection, project, ramp
 from gannet.images import png, to_pil
 from gannet.losses.likeness import pixels
 from gannet.using import exploring
@@ -90,6 +91,29 @@ def test_an_interrupted_search_keeps_the_best_so_far(run: Made, tmp_path: Path, 
 
     found = sought(G, target, progress=stop)
     assert (found.steps, found.finished) == (20, False) and found.distance < found.of_samples / 2
+
+
+@pytest.mark.parametrize("batches", [0, 1, 3])
+def test_ctrl_c_among_the_samples_keeps_the_nearest_of_them(
+    batches: int, run: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out, drawn = run(), tmp_path / "out", Space.draw
+    save_image(load(folder), tmp_path / "x.png")
+
+    def interrupted(space: Space, start: int, num: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if start == batches * BATCH:
+            raise KeyboardInterrupt
+        return drawn(space, start, num)
+
+    monkeypatch.setattr(Space, "draw", interrupted)
+    status = main(["project", str(folder), str(tmp_path / "x.png"), "--out", str(out)])
+    if not batches:
+        assert status == 130 and capsys.readouterr().err == "gannet: interrupted\n" and not out.exists()
+        return
+    assert status == 4 and "interrupted after 0 steps" in capsys.readouterr().out
+    facts = json.loads((out / "distance.json").read_text("utf-8"))
+    assert facts["distance"] < facts["of_samples"] and not facts["finished"]
+    assert np.load(out / "latent.npy").shape == (1, 5)
 
 
 def test_files_of_one_image_draw_it_again(run: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -78,6 +78,9 @@ def test_image_i_is_the_same_in_every_batch(tmp_path: Path, row: str, classes: t
     G = load(saved(tmp_path, row, classes))
     whole = G.sample(9, seed=2, truncation=0.7)
     assert torch.allclose(G.sample(9, seed=2, truncation=0.7, batch=4), whole, atol=1e-4)
+    assert torch.equal(G.sample(9, 2, None, 0.7), whole)
+    with pytest.raises(TypeError, match="positional"):
+        cast(Any, G.sample)(9, 2, None, 0.7, 5)
     assert torch.allclose(G.truncated(0.7).sample(2, seed=2, start=5), whole[5:7], atol=1e-4)
     assert not torch.allclose(G.sample(9, seed=2), whole, atol=1e-2)
 
