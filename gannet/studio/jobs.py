@@ -72,10 +72,10 @@ class Jobs:
         usual = f"{Path(source).stem}-{recipe or 'picked'}"
         return self.start(usual, ["train", source, *(["--recipe", recipe] if recipe else [])], asked)
 
-    def again(self, run: Path, asked: Mapping[str, Any]) -> str:
-        """Starts a new run of the recipe and data of `run`, with other settings."""
-        path = self.runs.file(run, RECIPE)
-        return self.start(f"{run.name}-again", ["train", "--recipe", str(path)], asked)
+    def again(self, name: str, asked: Mapping[str, Any]) -> str:
+        """Starts a new run of the recipe and data of another, with other settings."""
+        path = self.runs.file(self.runs.find(name), RECIPE)
+        return self.start(f"{name}-again", ["train", "--recipe", str(path)], asked)
 
     def resume(self, name: str) -> None:
         """Goes on with a run. Raises `Refused` where it is being trained."""
@@ -169,12 +169,13 @@ def options(asked: Mapping[str, Any], data: Folders) -> list[str]:
     settings = {**settings, **{unit: asked[unit] for unit in BUDGETS if asked.get(unit) is not None}}
     words = []
     for name, value in settings.items():
-        if (name not in BUDGETS and not SETTING.fullmatch(name)) or name in NOT_HERE:
+        known = name.replace("-", "_")  # an option may be written with either
+        if (name not in BUDGETS and not SETTING.fullmatch(name)) or known in NOT_HERE:
             raise UserError(f"'{name[:100]}' cannot be set here: it is no setting of a recipe, as optim.G.lr is")
         if isinstance(value, bool):
-            place, _, last = name.rpartition(".")
-            words.append(f"--{name}" if value else f"--{place}.no-{last}")
-        elif name in PATHS and value:
+            place, dot, last = name.rpartition(".")
+            words.append(f"--{name}" if value else f"--{place}{dot}no-{last}")
+        elif known in PATHS and value:
             words.append(f"--{name}={data.allowed(text(settings, name))}")
         elif isinstance(value, list):
             words += [f"--{name}", *(number_of(name, each) for each in value)]

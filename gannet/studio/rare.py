@@ -59,8 +59,9 @@ class Rare:
                 begin, after = data.rfind(b"\n", 0, place) + 1, data.find(b"\n", place)
                 new[self.offset + begin] = data[begin:after]
                 place = data.find(needle, after, end)
-        if new:
-            self.found = dict(sorted((self.found | new).items())[-self.most :])
+        self.found |= sorted(new.items())
+        for place in list(self.found)[: -self.most]:
+            del self.found[place]
         self.offset, self.seam = self.offset + end, (self.seam + data[max(0, end - SEAM) : end])[-SEAM:]
 
 

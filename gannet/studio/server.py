@@ -183,7 +183,7 @@ def run_addresses(app: FastAPI, house: House) -> None:
 
     @app.post("/api/runs/{name}/again")
     def again(name: str, asked: Asked) -> dict[str, str]:
-        return {"name": house.jobs.again(house.runs.find(name), asked)}
+        return {"name": house.jobs.again(name, asked)}
 
     @app.get("/files/{name}/{path:path}")
     def picture(name: str, path: str) -> FileResponse:

@@ -59,11 +59,11 @@ def test_a_training_is_the_command_with_its_options(started: Commands, ask: Ask,
 
 
 def test_a_name_alone_is_the_option_itself() -> None:
-    settings = {"data.no-labels": True, "D.bias": True, "seed": True, "data.labels": False}
+    settings = {"data.no-labels": True, "D.bias": True, "seed": False, "data.labels": False}
     assert jobs.options({"settings": settings}, Folders([])) == [
         "--data.no-labels",
         "--D.bias",
-        "--seed",
+        "--no-seed",
         "--data.no-labels",
     ]
 
@@ -100,6 +100,7 @@ def test_a_name_is_made_where_none_is_asked_for(started: Commands, runs: Runs, a
         ({"data": "shapes", "settings": {"data.cache": "/tmp/x"}}, 400),
         ({"data": "shapes", "settings": {"data.source": "/etc"}}, 400),
         ({"data": "shapes", "settings": {"data.other": "/etc"}}, 403),
+        ({"data": "shapes", "settings": {"data.group-by": "/etc/hostname"}}, 403),
         ({"data": "shapes", "settings": {"optim.G.betas": [0.5, 0.9, "/etc"]}}, 400),
         ({"data": "shapes", "settings": {"optim.G.lr": {"x": 1}}}, 400),
         ({"data": "shapes", "settings": {"optim.G.lr": None}}, 400),
@@ -128,6 +129,13 @@ def test_again_takes_the_recipe_of_the_run_and_the_change(started: Commands, run
     place = ["train", "--recipe", str(run / "recipe.toml"), "--run", str(run.parent / "one-again")]
     assert started == [[*place, "--penalties.r1.gamma=1", "--optim.D.lr=1e-05"]]
     post(client, "/api/runs/one-again/stop")
+
+
+def test_again_names_the_series_of_a_run_too(started: Commands, runs: Runs, ask: Ask) -> None:
+    runs("wide/trial000/seed0", stats(3))
+    client = ask()
+    assert post(client, "/api/runs/wide%3Atrial000%3Aseed0/again").json() == {"name": "wide_trial000_seed0-again"}
+    post(client, "/api/runs/wide_trial000_seed0-again/stop")
 
 
 def test_no_value_of_a_setting_is_taken_for_data_or_an_option(started: Commands, runs: Runs, ask: Ask) -> None:
