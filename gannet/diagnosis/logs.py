@@ -28,8 +28,11 @@ RARE = (b"fid", b"kid", b"NaN", b"Infinity")  # what a line that is left out mus
 LOOKED = "sample mean"  # what a run's line of a look at its samples has, and no other
 RETURN = "autopilot"  # the event of a run that has gone back to an earlier moment, and maybe changed a setting
 CHANGE = f'"event": "{RETURN}"'.encode()
-RARE_IN_RUNS = (b'"metric"', b"null", f'"{LOOKED}"'.encode(), CHANGE)
 COUNTERS = ("kimg", "iteration", "seconds", "evaluation seconds", "skipped")  # what a run's lines count
+EXTENDED = b'"event": "extended"'  # of a run that `gannet resume` has made longer or shorter
+RARE_IN_RUNS = (b'"metric"', b"null", f'"{LOOKED}"'.encode(), CHANGE, EXTENDED)
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What comes of a line that a crash has left, or that no run of ours has written."""
 ABSENT = -np.inf  # an empty cell, other than one that is not a number
 DELIMITERS = ",;\t"
 EVENTS = "tfevents"
@@ -68,9 +71,7 @@ def of_run(run: Path, lines: bytes | None = None) -> Log:
     if "kimg" not in found:
         raise UserError(f"{run / 'stats.jsonl'} has no statistics yet: let the run go on")
     settings = settings_of(run / "recipe.toml") | changed_settings(data)
-    length = str(settings.get("train.length", ""))
-    kimg = float(length.removesuffix(" kimg")) if length.endswith(" kimg") else 0.0
-    return checked(in_kimg(found, settings, kimg), run)
+    return checked(in_kimg(found, settings, kimg_of(settings)), run)
 
 
 def log_of(lines: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], kimg: float) -> Log:
@@ -93,13 +94,21 @@ def settings_of(path: Path) -> dict[str, Any]:
 
 
 def changed_settings(data: bytes) -> dict[str, Any]:
-    """The settings that autopilot has changed meanwhile, by the events among a run's lines."""
+    """The settings that autopilot or a new end have changed meanwhile, by the events among a run's lines."""
     found: dict[str, Any] = {}
-    for place in places_of(CHANGE, data):
+    for place in sorted(place for event in (CHANGE, EXTENDED) for place in places_of(event, data)):
         start, end = data.rfind(b"\n", 0, place) + 1, data.find(b"\n", place)
-        with contextlib.suppress(ValueError, KeyError):  # what a crash has left
-            found |= flat(json.loads(data[start : end if end >= 0 else len(data)])["settings"])
+        with contextlib.suppress(*UNREADABLE):
+            found |= dict(flat(json.loads(data[start : end if end >= 0 else len(data)])["settings"]))
     return found
+
+
+def kimg_of(settings: Mapping[str, Any]) -> float:
+    """How long a run is to be; 0 where its settings do not say it in kimg."""
+    number, unit = str(settings.get("train.length", "")).partition(" ")[::2]
+    with contextlib.suppress(ValueError):
+        return float(number) if unit == "kimg" and math.isfinite(float(number)) else 0.0
+    return 0.0
 
 
 def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,22 +1,18 @@
 """The lines of a run for which no other line can stand, found in however long a file; each byte is read once."""
 
-import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
-from typing import Any
 
 import numpy as np
 
-from gannet.diagnosis.logs import RARE_IN_RUNS, flat
+from gannet.diagnosis.logs import RARE_IN_RUNS
 from gannet.studio.thinning import SEAM
 
 CHUNK = 2**19  # bytes
 MOST = 40_000  # lines: what is everywhere is not rare
-EXTENDED = b'"event": "extended"'
 
 
 @dataclass
@@ -69,12 +65,3 @@ def may_hold(data: bytes, needle: bytes) -> bool:
     """Whether two bytes of the needle are anywhere in the data: known ten times sooner than where the needle is."""
     pair = np.frombuffer(needle[2:4], np.uint16)
     return any((np.frombuffer(data, np.uint16, (len(data) - i) // 2, i) == pair).any() for i in (0, 1))
-
-
-def length_of(lines: dict[int, bytes]) -> Any:
-    """What the last of the events says by which a run was made longer, as `train.length` of its recipe; else None."""
-    found = None
-    for _, text in sorted(lines.items()):
-        with suppress(ValueError, LookupError, TypeError, AttributeError, RecursionError):  # what a crash has left
-            found = dict(flat(json.loads(text)["settings"])).get("train.length", found)
-    return found

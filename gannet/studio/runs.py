@@ -20,8 +20,8 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from gannet import __version__
-from gannet.diagnosis.logs import flat
-from gannet.studio.rare import EXTENDED, Rare, length_of
+from gannet.diagnosis.logs import EXTENDED, changed_settings, flat, kimg_of
+from gannet.studio.rare import Rare
 from gannet.studio.security import Refused
 from gannet.studio.thinning import Tail, number, of_lines, parsed, sampled, short
 
@@ -163,13 +163,12 @@ class Runs:
 
     def total_kimg(self, run: Path) -> float | None:
         """Where a run ends: as its recipe says, or as it was made longer since. None where that is not known."""
-        length = self.settings(run).values.get("train.length")
+        settings = self.settings(run).values
         with contextlib.suppress(OSError, Refused):
             path = self.file(run, STATS)
-            length = length_of(self.ends.get(str(run), None, lambda: Rare(path, (EXTENDED,), 1)).lines()) or length
-        with contextlib.suppress(ValueError):
-            return float(str(length).removesuffix(" kimg")) if str(length).endswith(" kimg") else None
-        return None
+            events = self.ends.get(str(run), None, lambda: Rare(path, (EXTENDED,), 1)).lines()
+            settings = {**settings, **changed_settings(b"\n".join(events.values()))}
+        return kimg_of(settings) or None
 
     def grids(self, run: Path) -> list[tuple[float, str]]:
         """The grids of a run that hold something: kimg and file, in order."""

@@ -163,6 +163,23 @@ def test_what_autopilot_has_taken_back_counts_no_more(tmp_path: Path) -> None:
     assert log.end == 15 and log.series["fid"].at.tolist() == [5, 10, 15] and log.series["D(x)"].at[-1] == 15
 
 
+def extended(length: Any) -> str:
+    event = {"type": "event", "kimg": 1, "event": "extended", "settings": {"train": {"length": length}}}
+    return json.dumps(event) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("length", "kimg"), [("80 kimg", 80), ("1e2 kimg", 100), ("inf kimg", 0), ("long", 0), (None, 0)]
+)
+def test_a_run_is_as_long_as_it_was_made_last(tmp_path: Path, length: Any, kimg: float) -> None:
+    made = run(tmp_path / "run")
+    before = (made / "stats.jsonl").read_text("utf-8")
+    damaged = '{"type": "event", "event": "extended", "settings": 3}\n{"event": "extended", "sett'
+    (made / "stats.jsonl").write_text(extended("60 kimg") + before + extended(length) + damaged, "utf-8")
+    log = open_log(made)
+    assert (log.length, log.settings["train.length"]) == (kimg, length)
+
+
 def test_a_run_without_its_recipe(tmp_path: Path) -> None:
     (run(tmp_path / "run") / "recipe.toml").write_text("no = toml = this", "utf-8")
     assert open_log(tmp_path / "run").settings == {}

@@ -8,7 +8,7 @@ import pytest
 from studios import stats, written
 
 from gannet.studio import rare
-from gannet.studio.rare import EXTENDED, Rare, length_of
+from gannet.studio.rare import Rare
 
 
 def texts(found: dict[int, bytes]) -> list[Any]:
@@ -42,12 +42,3 @@ def test_a_file_that_was_cut_back_and_grew_again_is_read_anew(tmp_path: Path) ->
     assert len(reader.lines()) == 1
     file.write_text(written(lines))
     assert reader.lines() == {}
-
-
-def test_the_length_is_that_of_the_last_event_that_can_be_read(tmp_path: Path) -> None:
-    event = {"type": "event", "kimg": 1, "event": "extended"}
-    told = [{"settings": {"train": {"length": "3 kimg"}}}, {"settings": {"train": {"length": "5 kimg"}}}, {}]
-    (tmp_path / "stats.jsonl").write_text(written([event | each for each in told]))
-    found = Rare(tmp_path / "stats.jsonl", (EXTENDED,)).lines()
-    assert len(found) == 3 and length_of(found) == "5 kimg"
-    assert length_of({}) is None
