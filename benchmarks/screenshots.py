@@ -123,7 +123,7 @@ PAGES: Mapping[str, tuple[str, Callable[[Page], None]]] = {
     "play": ("play/shapes", play),
     "judging": ("rate/shapes", judging),
     "rate": ("rate/shapes", rate),
-    "compare": ("compare?runs=shapes,seed-1", shown(".grids img")),
+    "compare": ("compare?runs=shapes&runs=seed-1", shown(".grids img")),
     "data": ("data?path=shapes-labelled", shown(".grid-picture")),
 }
 

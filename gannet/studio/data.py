@@ -17,7 +17,7 @@ from gannet.studio.security import Refused
 
 DRAWN = ("shapes", "shapes-labelled", "outlines")
 MOST_SHEETS = 32
-MOST_FOLDERS = 200
+MOST_SOURCES = 200
 DEEP = 3  # folders below one that may be looked into
 ENOUGH = 50  # files of a folder that are asked whether they are images
 
@@ -52,15 +52,15 @@ class Folders:
         )
 
     def listed(self) -> dict[str, Any]:
-        """The drawn sets, the folders with images, and the recipes: what can be chosen without typing."""
+        """The drawn sets, the folders and zips, and the recipes: what can be chosen without typing."""
         found = []
         for root in self.roots:
-            found += [path.as_posix() for path in folders_of_images(root, DEEP)]
+            found += [path.as_posix() for path in sources_in(root, DEEP)]
         recipes = [recipe(name) for name in RECIPES.rows]
         return {
             "roots": [root.as_posix() for root in self.roots],
             "drawn": list(DRAWN),
-            "folders": found[:MOST_FOLDERS],
+            "sources": found[:MOST_SOURCES],
             "recipes": [{"name": each.name, "about": each.about, "source": each.source} for each in recipes],
         }
 
@@ -84,18 +84,23 @@ class Folders:
         return {**found, "path": source}
 
 
-def folders_of_images(root: Path, deep: int) -> list[Path]:
-    """Folders with images in them or in folders of classes, not deeper than `deep`; no hidden ones, links or runs."""
+def sources_in(root: Path, deep: int) -> list[Path]:
+    """Zips, and folders with images in them or in folders of classes, not deeper than `deep`.
+
+    None that are hidden, none that links lead to, and none within a run. What is in a zip is not looked at.
+    """
     found = []
     if (root / "recipe.toml").exists():
         return found
     with suppress(OSError), os.scandir(root) as entries:
-        listed = sorted(entries, key=lambda entry: entry.name)
-        inside = [e for e in listed if e.is_dir(follow_symlinks=False) and not is_hidden(e.name)]
+        listed = sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
+        inside = [e for e in listed if e.is_dir(follow_symlinks=False)]
+        zips = [root / e.name for e in listed if e.name.lower().endswith(".zip") and e.is_file(follow_symlinks=False)]
         if any(is_image(e.name) for e in [e for e in listed if e.is_file()][:ENOUGH]):
-            return [root]
+            return [root, *zips]
+        found += zips
         if deep:
-            below = [folders_of_images(root / e.name, deep - 1) for e in inside]
+            below = [sources_in(root / e.name, deep - 1) for e in inside]
             leaves = [paths for paths in below if paths]
             if len(leaves) > 1 and all(len(paths) == 1 and paths[0].parent == root for paths in leaves):
                 found.append(root)

@@ -104,9 +104,7 @@ class Jobs:
     def new_name(self, asked: Mapping[str, Any], usual: str) -> str:
         """A name that no run has: the one that is asked for, or the usual one with a number. Raises `UserError`."""
         if self.runs.is_one:
-            raise Refused(
-                "this studio shows one run: open gannet studio with the folder of all runs to start more", 409
-            )
+            raise Refused(f"this studio shows one run: open that of all to start more: {self.runs.elsewhere}", 409)
         if asked.get("name"):
             name = text(asked, "name")
             if not NAME.fullmatch(name):

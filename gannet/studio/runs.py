@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import shlex
 import time
 import tomllib
 from collections import OrderedDict
@@ -87,6 +88,11 @@ class Runs:
     def is_one(self) -> bool:
         """Whether the folder is itself a run, beside which none can be started."""
         return (self.root / RECIPE).is_file()
+
+    @property
+    def elsewhere(self) -> str | None:
+        """The command of a studio in which runs can be started, where none can be in this one."""
+        return f"gannet studio {shlex.quote(os.path.dirname(self.real))}" if self.is_one else None
 
     def folders(self) -> dict[str, Path]:
         """The runs by their names, in the order of these."""

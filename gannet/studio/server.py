@@ -261,11 +261,11 @@ def play_addresses(app: FastAPI, house: House, player: Callable[[], Any]) -> Non
         return FileResponse(file, media_type="application/octet-stream", headers=named(f"{run.name}.{to}"))
 
     @app.get("/api/compare")
-    def compared(runs: str, names: str = "") -> dict[str, Any]:
+    def compared(runs: Annotated[list[str], Query()], names: str = "") -> dict[str, Any]:
         from gannet.studio.compare import Comparer
 
         with house.sampling():
-            return Comparer(player()).compared(some(runs), some(names))
+            return Comparer(player()).compared(runs, some(names))
 
 
 def player_of(house: House) -> Callable[[], Any]:
@@ -288,7 +288,7 @@ def data_addresses(app: FastAPI, house: House) -> None:
     @app.get("/api/data")
     def data(path: str = "") -> dict[str, Any]:
         if not path:
-            return house.data.listed()
+            return {**house.data.listed(), "elsewhere": house.runs.elsewhere}
         with house.looking():
             return house.data.inspected(path)
 

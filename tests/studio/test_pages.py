@@ -43,7 +43,7 @@ PAGES = {
     "finding": "run/d-wins",
     "play": "play/first",
     "rate": "rate/first",
-    "compare": "compare?runs=first,second",
+    "compare": "compare?runs=first&runs=second",
     "data": "data?path=shapes",
     "missing": "run/none",
 }
@@ -280,20 +280,28 @@ def test_a_limit_of_time_hides_the_pictures_and_still_takes_the_choice(visit: Vi
     expect(page.get_by_text("2 judged")).to_be_visible()
 
 
-def test_two_runs_are_chosen_and_compared(visit: Visit) -> None:
-    page = visit()
-    for name in ("first", "second"):
-        page.get_by_label(f"Compare {name}").check()
-    page.get_by_role("link", name="Compare", exact=True).last.click()
-    expect(page.get_by_role("figure").first).to_contain_text("second", timeout=60_000)
-    for name in ("first", "second"):
-        expect(page.get_by_alt_text(f"Samples of {name}")).to_be_visible()
-    expect(page.get_by_text("Nothing but the seed.")).to_be_visible()
+def test_two_runs_are_chosen_and_compared_whatever_their_names(visit: Visit, folder: Path, tmp_path: Path) -> None:
+    names = ("first, 50% & more?", "second")
+    for name, run in zip(names, ("first", "second"), strict=True):
+        shutil.copytree(folder / "runs" / run, tmp_path / name)
+    with studio_of(tmp_path) as url:
+        page = visit(url=url)
+        for name in names:
+            page.get_by_label(f"Compare {name}").check()
+        page.get_by_role("link", name="Compare", exact=True).last.click()
+        expect(page.get_by_role("figure").first).to_contain_text("second", timeout=60_000)
+        page.reload()
+        for name in names:
+            expect(page.get_by_alt_text(f"Samples of {name}")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Nothing but the seed.")).to_be_visible()
+        page.get_by_role("button", name=names[0]).click()
+        expect(page.get_by_text("Choose two runs or more")).to_be_visible()
+        page.close()
 
 
 def test_metrics_are_compared_as_curves_and_in_a_table(visit: Visit, folder: Path) -> None:
     with studio_of(folder / "measured") as url:
-        page = visit("compare?runs=seed0,seed1", url=url)
+        page = visit("compare?runs=seed0&runs=seed1", url=url)
         chart = page.get_by_role("figure").filter(has=page.get_by_role("heading", name="KID"))
         expect(chart.locator(".legend li")).to_have_text([re.compile("seed0.*0.3"), re.compile("seed1.*0.4")])
         expect(page.get_by_role("region", name="Metrics")).to_contain_text("KID")
@@ -321,6 +329,10 @@ def test_a_studio_of_one_run_names_the_command_in_place_of_the_button(visit: Vis
         flag = finding.locator("code").first.inner_text()
         expect(finding.locator("code").last).to_have_text(f"gannet train --recipe {run}/recipe.toml {flag}")
         expect(finding.get_by_role("button")).to_have_count(0)
+        page.get_by_role("link", name="New run").click()
+        page.get_by_role("button", name="shapes", exact=True).click()
+        expect(page.get_by_text(f"gannet studio {run.parent}", exact=True)).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("button", name="Start training")).to_have_count(0)
         page.close()
 
 
@@ -348,7 +360,7 @@ def test_axe_finds_nothing_serious_where_one_judges_plays_compares_and_waits(
     expect(page.locator(".strip img")).to_have_count(8)
     check_with_axe(page)
     with studio_of(folder / "measured") as url:
-        page = visit("compare?runs=seed0,seed1", url=url, scheme=scheme)
+        page = visit("compare?runs=seed0&runs=seed1", url=url, scheme=scheme)
         expect(page.locator("table.measured").first).to_be_visible(timeout=60_000)
         check_with_axe(page)
         with FileLock(folder / "measured" / "seed0" / ".lock"):

@@ -34,7 +34,7 @@ def two(runs: Runs) -> list[Path]:
 
 def test_the_table_is_that_of_the_command(two: list[Path], ask: Ask, tmp_path: Path) -> None:
     names = [run.name for run in two]
-    found = ask().get(f"/api/compare?runs={','.join(names)}&names=loss%20D").json()
+    found = ask().get(f"/api/compare?runs={'&runs='.join(names)}&names=loss%20D").json()
     expected = json.loads(json.dumps(compare(*two, out=tmp_path / "out").to_dict()))
     assert found["table"]["metrics"] == expected["metrics"] and found["table"]["tests"] == expected["tests"]
     assert [group["group"] for group in found["table"]["groups"]] == ["optim.D.lr 0.0002", "optim.D.lr 0.001"]
@@ -47,7 +47,7 @@ def test_the_table_is_that_of_the_command(two: list[Path], ask: Ask, tmp_path: P
 def test_images_are_of_the_same_noise(trained: Path, ask: Ask, tmp_path: Path) -> None:
     for name in ("a", "b"):
         shutil.copytree(trained / "small", tmp_path / "runs" / name)
-    found = ask().get("/api/compare?runs=a,b").json()
+    found = ask().get("/api/compare?runs=a&runs=b").json()
     assert found["runs"][0]["grid"] == found["runs"][1]["grid"] and found["runs"][0]["grid"].startswith(
         "data:image/png"
     )
@@ -59,7 +59,7 @@ def test_runs_without_metrics_or_of_another_version_are_shown_all_the_same(runs:
     runs("a", stats(5))
     odd = runs("b", stats(5))
     (odd / "recipe.toml").write_text("unheard = 1\n")
-    found = ask().get("/api/compare?runs=a,b").json()
+    found = ask().get("/api/compare?runs=a&runs=b").json()
     assert found["table"] is None and found["notes"][-1].startswith("no table: b: recipe.toml")
     alone = ask().get("/api/compare?runs=a").json()
     assert alone["table"]["metrics"] == [] and any("no run has metric" in note for note in alone["table"]["notes"])
@@ -68,13 +68,20 @@ def test_runs_without_metrics_or_of_another_version_are_shown_all_the_same(runs:
 def test_a_metric_without_its_value_is_told_and_the_rest_is_shown(runs: Runs, ask: Ask) -> None:
     runs("a", [*stats(5), *measured([0.5])])
     runs("b", [*stats(5), {"type": "metric", "kimg": 1.0, "metric": "KID"}])
-    found = ask().get("/api/compare?runs=a,b")
+    found = ask().get("/api/compare?runs=a&runs=b")
     assert found.status_code == 200 and found.json()["table"] is None
     assert "cannot be understood" in found.json()["notes"][-1] and len(found.json()["runs"]) == 2
 
 
 def test_unknown_runs_and_too_many_are_told_in_one_line(runs: Runs, ask: Ask) -> None:
     runs("a", stats(5))
-    error(ask().get("/api/compare?runs=a,nothing"), 404)
-    error(ask().get("/api/compare?runs="), 400)
-    assert "12" in error(ask().get(f"/api/compare?runs={','.join('a' * 13)}"), 400)
+    error(ask().get("/api/compare?runs=a&runs=nothing"), 404)
+    error(ask().get("/api/compare"), 422)
+    assert "12" in error(ask().get("/api/compare", params={"runs": ["a"] * 13}), 400)
+
+
+def test_a_name_may_hold_what_an_address_is_made_of(runs: Runs, ask: Ask) -> None:
+    names = ["lr 1e-3, wide & ?", "b"]
+    for name in names:
+        runs(name, stats(40))
+    assert ask().get("/api/compare", params={"runs": names}).json()["names"] == names

@@ -41,10 +41,14 @@ def test_what_can_be_chosen_is_listed(images: Path, ask: Ask, tmp_path: Path) ->
     (images / "cat" / "000.png").rename(tmp_path / "deep" / "er" / "0.png")
     (tmp_path / ".hidden").mkdir()
     os.symlink("/", tmp_path / "link")
+    for file in ("packed.ZIP", "deep/one.zip", "deep/er/two.zip", ".hidden.zip", "pictures/notes.txt"):
+        (tmp_path / file).write_bytes(b"")
+    os.symlink(tmp_path / "packed.ZIP", tmp_path / "link.zip")
     found = ask(data=[tmp_path]).get("/api/data").json()
-    assert [Path(path).relative_to(tmp_path).as_posix() for path in found["folders"]] == [
-        "deep/er", "pictures", "pictures/cat", "pictures/dog",
+    assert [Path(path).relative_to(tmp_path).as_posix() for path in found["sources"]] == [
+        "packed.ZIP", "deep/one.zip", "deep/er", "deep/er/two.zip", "pictures", "pictures/cat", "pictures/dog",
     ]  # fmt: skip
+    assert found["elsewhere"] is None
     assert "shapes" in found["drawn"] and {"small", "dcgan"} <= {each["name"] for each in found["recipes"]}
 
 

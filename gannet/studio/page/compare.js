@@ -1,7 +1,7 @@
 // Runs side by side: curves overlaid, grids of the same noise, what was measured.
 import { useMemo, useState } from "preact/hooks";
 import { byMetric, Chart } from "./chart.js";
-import { Card, Failure, html, kimg, Loading, number, pageOf, Picture, query, useAsk } from "./parts.js";
+import { Card, comparing, Failure, html, kimg, Loading, number, pageOf, Picture, query, useAsk } from "./parts.js";
 
 const FIRST = ["loss G", "loss D", "D(x)", "D(G(z))", "logit real", "logit fake"];
 const COLOURS = 6;
@@ -10,11 +10,11 @@ const colour = (i) => `--curve-${(i % COLOURS) + 1}`;
 const Swatch = ({ place }) => html`<span class="swatch" style=${{ color: `var(${colour(place)})` }}></span>`;
 
 export function Compare({ query: given }) {
-  const chosen = (given.get("runs") ?? "").split(",").filter(Boolean);
+  const chosen = given.getAll("runs");
   return html`<h1>Compare</h1>
     <${Choose} chosen=${chosen} />
     ${chosen.length > 1
-      ? html`<${Compared} key=${chosen.join()} chosen=${chosen} />`
+      ? html`<${Compared} key=${chosen.join("/")} chosen=${chosen} />`
       : html`<div class="empty"><h2>Choose two runs or more</h2>
           <p>Their curves are laid over each other, their samples of the same noise stand one below the other, and what was
             measured is in one table. Runs of one recipe that differ in one setting tell the most.</p></div>`}`;
@@ -24,7 +24,7 @@ function Choose({ chosen }) {
   const { data: runs, error } = useAsk("api/runs");
   const flip = (name) => {
     const next = chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name];
-    location.hash = `/compare?runs=${next.map(encodeURIComponent).join(",")}`;
+    location.hash = comparing(next);
   };
   return html`<${Failure}>${error}<//>
     ${runs && html`<ul class="chips" aria-label="Runs to compare">${runs.map(({ name }) => html`<li key=${name}>
@@ -33,7 +33,7 @@ function Choose({ chosen }) {
 }
 
 function Compared({ chosen }) {
-  const { data, error } = useAsk(`api/compare?${query({ runs: chosen.join(",") })}`);
+  const { data, error } = useAsk(`api/compare?${query({ runs: chosen })}`);
   if (error) return html`<${Failure}>${error}<//>`;
   if (!data) return html`<${Loading} what="Reading the runs and drawing their samples" />`;
   return html`

@@ -23,8 +23,8 @@ export function Data({ query: given }) {
         setPath(typed.trim());
       }}>
         <input type="text" class="wide" aria-label="Folder, zip or name of a set" placeholder="Folder, zip or name of a set"
-          list="folders" value=${typed} onInput=${(event) => type(event.target.value)} />
-        <datalist id="folders">${places?.folders.map((folder) => html`<option key=${folder} value=${folder} />`)}</datalist>
+          list="sources" value=${typed} onInput=${(event) => type(event.target.value)} />
+        <datalist id="sources">${places?.sources.map((source) => html`<option key=${source} value=${source} />`)}</datalist>
         <button class="button" disabled=${!typed.trim()}>Look at them</button>
       </form>
       ${places && html`<p class="muted small sets">Sets that need no folder:
@@ -32,16 +32,16 @@ export function Data({ query: given }) {
           <button key=${set} type="button" class="chip" onClick=${() => look(set)}>${set}</button>`)}</p>`}
     <//>
     ${path
-      ? html`<${Looked} key=${path} path=${path} recipes=${places?.recipes} />`
+      ? html`<${Looked} key=${path} path=${path} places=${places} />`
       : html`<div class="empty"><h2>What is in your images?</h2>
           <p>Gannet looks at every one of them: how many, how large, which classes, what cannot be read, what is there twice.
             Then it names the recipe that suits them.</p></div>`}`;
 }
 
-function Looked({ path, recipes }) {
+function Looked({ path, places }) {
   const { data: found, error } = useAsk(`api/data?${query({ path })}`);
   if (error) return html`<${Failure}>${error}<//>`;
-  if (!found) return html`<${Loading} what="Looking at every image" />`;
+  if (!found || !places) return html`<${Loading} what="Looking at every image" />`;
   const { scan } = found;
   const copies = [...found.exact_duplicates, ...found.near_duplicates];
   return html`
@@ -65,7 +65,9 @@ function Looked({ path, recipes }) {
         <//>
       </div>
       <div>
-        <${Start} path=${path} found=${found} recipes=${recipes ?? []} />
+        ${places.elsewhere
+          ? html`<${Elsewhere} command=${places.elsewhere} />`
+          : html`<${Start} path=${path} found=${found} recipes=${places.recipes} />`}
         <${Card} title="Some of them"><${Picture} src=${found.sheet} alt="Some of the images" class="grid-picture" /><//>
       </div>
     </div>`;
@@ -110,6 +112,14 @@ function parsed(text) {
     return [name, parts.length > 1 && parts.every((part) => NUMBER.test(part)) ? parts.map(Number) : value];
   }));
 }
+
+/** In place of the form, where this studio shows one run: `command` opens one that can start others. */
+const Elsewhere = ({ command }) => html`
+  <${Card} title="Train on them">
+    <p>This studio shows one run, and cannot start another. Open the studio of all runs in a terminal, and come back to this
+      page there:</p>
+    <pre tabindex="0">${command}</pre>
+  <//>`;
 
 function Start({ path, found, recipes }) {
   const best = found.recommended;

@@ -11,11 +11,17 @@ const PAUSE = 700; // milliseconds
 /** An address on the server, relative: a proxy may put the page below another path. */
 export const at = (url) => url.replace(/^\//, "");
 
+/** Values by name as the query of an address; a list is its name for each of its values. */
 export const query = (values) =>
-  new URLSearchParams(Object.entries(values).filter(([, value]) => value !== null && value !== "")).toString();
+  new URLSearchParams(
+    Object.entries(values).flatMap(([name, value]) => [value].flat().map((one) => [name, one]))
+      .filter(([, value]) => value !== null && value !== ""),
+  ).toString();
 
 /** The address of one of the pages of a run. */
 export const pageOf = (page, name) => `#/${page}/${encodeURIComponent(name)}`;
+
+export const comparing = (names) => `#/compare?${query({ runs: names })}`;
 
 export const ofRun = (name, rest = "") => `api/runs/${encodeURIComponent(name)}${rest}`;
 

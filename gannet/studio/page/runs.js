@@ -1,7 +1,9 @@
 // All runs: how each stands, and which to compare.
 import { useMemo, useState } from "preact/hooks";
 import { Spark } from "./chart.js";
-import { duration, Empty, Failure, html, kimg, Loading, number, pageOf, Picture, Progress, State, useAsk } from "./parts.js";
+import {
+  comparing, duration, Empty, Failure, html, kimg, Loading, number, pageOf, Picture, Progress, State, useAsk,
+} from "./parts.js";
 
 const EVERY = 4000; // milliseconds
 
@@ -38,7 +40,7 @@ export function Runs() {
         <span>${chosen.length > 1 ? `${chosen.length} runs chosen` : `${chosen[0]}: choose another to compare it with`}</span>
         <button class="quiet" onClick=${() => choose([])}>Clear</button>
         ${chosen.length > 1 && html`
-          <a class="button" href=${`#/compare?runs=${chosen.map(encodeURIComponent).join(",")}`}>Compare</a>`}
+          <a class="button" href=${comparing(chosen)}>Compare</a>`}
       </div>`}`;
 }
 
