@@ -11,7 +11,7 @@ import numpy as np
 from fastapi import FastAPI, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
@@ -62,6 +62,7 @@ class Service:
         app.add_api_route("/sample", self.sample, response_class=Response, responses=answers)
         app.add_api_route("/health", self.health, response_description="It is well.")
         app.add_api_route("/docs", self.docs, response_class=HTMLResponse, include_in_schema=False)
+        app.add_api_route("/", home, response_class=RedirectResponse, include_in_schema=False)
         app.add_exception_handler(RequestValidationError, wrong)
         app.add_exception_handler(HTTPException, refused)
         app.add_exception_handler(Exception, failed)
@@ -153,6 +154,11 @@ class Service:
             "classes": list(G.classes),
             "most_images": self.most,
         }
+
+
+async def home() -> str:
+    """Where people go first."""
+    return "/docs"
 
 
 class Error(BaseModel):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+FILLED = "for (const [name, value] of [...event.formData]) if (!value) event.formData.delete(name)"
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}"
     "table{border-collapse:collapse}td,th{border-bottom:1px solid #bbb;padding:.3rem .8rem .3rem 0;text-align:left}"
@@ -65,10 +66,20 @@ def answers(responses: Mapping[str, Any]) -> Iterator[str]:
 
 
 def form(path: str, found: list[Mapping[str, Any]]) -> str:
-    """Fields for the parameters; what is left empty would be refused, so only those with a value of their own."""
-    fields = "".join(
-        f'<label>{escape(each["name"])} <input name="{escape(each["name"])}" value="{escape(str(default))}"></label>'
-        for each in found
-        if (default := each["schema"].get("default")) is not None
+    """Fields for all parameters, and what comes of them; those that are left empty are not sent."""
+    fields = "".join(f"<label>{escape(each['name'])} {field(each)}</label>" for each in found)
+    return (
+        f'<form action="{escape(path)}" onformdata="{escape(FILLED)}">{fields}<button>ask</button></form>'
+        f'<p><img src="{escape(path)}" alt=""></p>'
     )
-    return f'<form action="{escape(path)}">{fields}<button>ask</button></form><p><img src="{escape(path)}" alt=""></p>'
+
+
+def field(parameter: Mapping[str, Any]) -> str:
+    """Where a parameter is written or chosen."""
+    name, schema = escape(parameter["name"]), parameter["schema"]
+    if "enum" in schema:
+        return (
+            f'<select name="{name}">{"".join(f"<option>{escape(word)}</option>" for word in schema["enum"])}</select>'
+        )
+    default = schema.get("default")
+    return f'<input name="{name}" value="{escape("" if default is None else str(default))}">'
