@@ -1,5 +1,6 @@
 """Trainings that the studio starts: `gannet train` as a process of its own, which outlives the studio."""
 
+import math
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 from gannet.errors import UserError
 from gannet.studio.data import Folders
 from gannet.studio.findings import BUDGETS
-from gannet.studio.runs import BETWEEN, LOCK, RECIPE, Runs, is_live
+from gannet.studio.runs import BETWEEN, LOCK, RECIPE, Runs, is_at_end, is_live
 from gannet.studio.security import Refused
 
 NAME = re.compile(r"\w[\w.-]{0,99}")
@@ -77,13 +78,24 @@ class Jobs:
         path = self.runs.file(self.runs.find(name), RECIPE)
         return self.start(f"{name}-again", ["train", "--recipe", str(path)], asked)
 
-    def resume(self, name: str) -> None:
-        """Goes on with a run. Raises `Refused` where it is being trained."""
+    def resume(self, name: str, asked: Mapping[str, Any]) -> None:
+        """Goes on with a run, to a new end where one is asked for in `kimg`.
+
+        Raises `Refused` where it is being trained or has come to its end, and `UserError` where the new one is none.
+        """
         run = self.runs.find(name)
+        words, there = ["resume", str(run)], self.runs.kimg(run)
+        if asked.get("kimg") is not None:
+            kimg = float(number_of("kimg", asked["kimg"]))
+            if not there < kimg < math.inf:
+                raise UserError(f"{name} is at {there:g} kimg already: a new end lies beyond that")
+            words += ["--kimg", repr(kimg)]
+        elif is_at_end(there, self.runs.total_kimg(run)):
+            raise Refused(f"{name} is at its end: it goes on where kimg names a new one", 409)
         with self.lock:
             if self.is_busy(name, run):
                 raise Refused(f"{name} is being trained already", 409)
-            self.spawn(name, ["resume", str(run)])
+            self.spawn(name, words)
 
     def stop(self, name: str) -> None:
         """Asks the process that trains a run to stop and save. Raises `Refused` where there is none, or is not ours."""

@@ -176,6 +176,10 @@ class Runs:
             settings = {**settings, **changed_settings(b"\n".join(events.values()))}
         return kimg_of(settings) or None
 
+    def kimg(self, run: Path) -> float:
+        """How far a run is."""
+        return float(self.glance(run)["last"].get("kimg", 0.0))
+
     def grids(self, run: Path) -> list[tuple[float, str]]:
         """The grids of a run that hold something: kimg and file, in order."""
         with contextlib.suppress(OSError, Refused), os.scandir(self.file(run, SAMPLES)) as entries:
@@ -192,6 +196,11 @@ class Runs:
         except (Refused, OSError):
             return {"last": {}, "speed": 0.0, "spark": []}
         return self.glances.get(str(run), (found.st_mtime_ns, found.st_size), lambda: glance(path))
+
+
+def is_at_end(kimg: float, total: float | None) -> bool:
+    """Whether nothing is left to resume, unless the run is to be made longer."""
+    return total is not None and kimg >= total - 1e-9
 
 
 def file_url(name: str, *parts: str) -> str:

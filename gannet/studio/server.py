@@ -177,8 +177,8 @@ def run_addresses(app: FastAPI, house: House) -> None:
         return {"name": name}
 
     @app.post("/api/runs/{name}/resume")
-    def resume(name: str) -> dict[str, str]:
-        house.jobs.resume(name)
+    def resume(name: str, asked: Asked) -> dict[str, str]:
+        house.jobs.resume(name, asked)
         return {"name": name}
 
     @app.post("/api/runs/{name}/again")

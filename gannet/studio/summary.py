@@ -10,7 +10,7 @@ from typing import Any
 
 from gannet.studio.findings import Findings, leading
 from gannet.studio.jobs import Jobs
-from gannet.studio.runs import RECIPE, SAMPLES, Runs, Settings, best_metric, file_url, is_live
+from gannet.studio.runs import RECIPE, SAMPLES, Runs, Settings, best_metric, file_url, is_at_end
 
 JUST_BEGUN = 20.0  # seconds in which a run may be writing its first line
 
@@ -51,13 +51,12 @@ class Summaries:
         self, name: str, run: Path, settings: Settings, glance: Mapping[str, Any], found: Mapping[str, Any]
     ) -> dict[str, Any]:
         """State, kimg, seconds gone and left, and what is wrong."""
-        last, total = glance["last"], self.runs.total_kimg(run)
-        kimg = last.get("kimg", 0.0)
-        live = is_live(run)
+        last, kimg, total = glance["last"], self.runs.kimg(run), self.runs.total_kimg(run)
         job = self.jobs.known.get(name)
-        if live or (job and job.goes_on):
+        live, at_end = self.jobs.is_busy(name, run), is_at_end(kimg, total)
+        if live:
             state = "running" if last else "starting"
-        elif total is not None and kimg >= total - 1e-9:
+        elif at_end:
             state = "finished"
         else:
             state = "starting" if not last and began_lately(run) else "stopped"
@@ -73,6 +72,7 @@ class Summaries:
         return {
             "state": state,
             "live": live,
+            "at_end": at_end,
             "kimg": kimg,
             "total_kimg": total,
             "seconds": last.get("seconds"),
@@ -94,6 +94,7 @@ class Summaries:
             "name": name,
             "state": state,
             "live": job.goes_on,
+            "at_end": False,
             "kimg": 0.0,
             **empty,
             "spark": [],

@@ -186,6 +186,19 @@ def test_a_run_is_resumed_and_stopped_by_its_name(started: Commands, runs: Runs,
     error(post(client, "/api/runs/nothing/resume"), 404)
 
 
+def test_a_run_at_its_end_goes_on_to_a_new_one_only(started: Commands, runs: Runs, ask: Ask) -> None:
+    run, client = runs("one", stats(100)), ask()
+    assert client.get("/api/runs/one").json()["at_end"] and not client.get("/api/runs/one").json()["live"]
+    assert "at its end" in error(post(client, "/api/runs/one/resume"), 409)
+    for kimg in (10, 3.5, -1, "20", True, [20]):
+        assert "kimg" in error(post(client, "/api/runs/one/resume", kimg=kimg), 400)
+    assert post(client, "/api/runs/one/resume", kimg=12.5).json() == {"name": "one"}
+    assert started == [["resume", str(run), "--kimg", "12.5"]]
+    found = client.get("/api/runs/one").json()
+    assert (found["state"], found["live"], found["at_end"]) == ("running", True, True)  # until it says its new end
+    post(client, "/api/runs/one/stop")
+
+
 def test_what_a_training_prints_lies_beside_the_runs(started: Commands, runs: Runs, ask: Ask) -> None:
     run = runs("one", stats(3))
     before, client = set(run.rglob("*")), ask(run)

@@ -37,8 +37,8 @@ export function Run({ name }) {
 
 function Head({ name, run, again }) {
   const { live } = run;
-  const [act, { busy, error }] = useAct(async (verb) => {
-    await ask(ofRun(name, `/${verb}`), {});
+  const [act, { busy, error }] = useAct(async (verb, asked = {}) => {
+    await ask(ofRun(name, `/${verb}`), asked);
     await again();
   });
   const left = live && run.seconds_left !== null ? `, ${duration(run.seconds_left)} left` : "";
@@ -50,13 +50,29 @@ function Head({ name, run, again }) {
       <span class="actions">
         ${live && html`<button disabled=${busy} onClick=${() => act("stop")}
           title="Everything is saved; the run can go on later">Stop</button>`}
-        ${!live && ["stopped", "failed"].includes(run.state) && html`<button disabled=${busy} onClick=${() => act("resume")}
-          title="Goes on exactly where it stopped">Resume</button>`}
+        ${!live && run.at_end && html`<${Longer} run=${run} busy=${busy} go=${(end) => act("resume", { kimg: end })} />`}
+        ${!live && !run.at_end && run.recipe_toml && html`<button disabled=${busy} onClick=${() => act("resume")}
+          title="Goes on exactly where it stopped">${run.state === "failed" ? "Resume all the same" : "Resume"}</button>`}
       </span>
     </div>
     ${live && html`<${Progress} kimg=${run.kimg} total=${run.total_kimg} />`}
     <${Failure}>${error}<//>
     <${RunTabs} name=${name} page="run" />`;
+}
+
+/** A new end for a run that has come to its own: twice as long, if nothing else is said. */
+function Longer({ run, busy, go }) {
+  const [end, setEnd] = useState(null);
+  const value = end ?? String(2 * run.total_kimg);
+  return html`<form class="row longer" onSubmit=${(event) => {
+    event.preventDefault();
+    go(Number(value));
+  }}>
+    <label for="end">Go on until</label>
+    <input id="end" type="number" min=${run.kimg} step="any" required value=${value}
+      onInput=${(event) => setEnd(event.target.value)} /><span>kimg</span>
+    <button disabled=${busy}>Go on longer</button>
+  </form>`;
 }
 
 function Findings({ name, run }) {
@@ -173,8 +189,14 @@ function Recipe({ run }) {
     <//>`;
 }
 
-function told({ type, kimg: time, event, ...details }) {
+function told({ type, kimg: time, event, settings = {}, ...details }) {
   const rest = Object.entries(details).map(([name, value]) => `${name.replaceAll("_", " ")} ${
     value !== null && typeof value === "object" ? JSON.stringify(value) : value}`);
-  return [event, ...rest].join(", ");
+  return [event, ...dotted(settings), ...rest].join(", ");
 }
+
+/** {"optim": {"D": {"lr": 1}}} as ["optim.D.lr 1"]. */
+const dotted = (table, place = "") => Object.entries(table ?? {}).flatMap(([name, value]) =>
+  value !== null && typeof value === "object" && !Array.isArray(value)
+    ? dotted(value, `${place}${name}.`)
+    : [`${place}${name} ${[value].flat().join(" ")}`]);
