@@ -19,6 +19,7 @@ PANELS = (
     ("gradient norm", ("grad norm D", "grad norm G")),
     ("distance", METRICS),
     ("samples beside reals", ("diversity", "duplicates", "copies", "real above sample", "real above held-out")),
+    ("labels", ("class agreement real", "class agreement sample", "class accuracy real", "class accuracy fake")),
     ("distance of samples", ("sample distance",)),
 )
 POINTS = 1000  # of a curve

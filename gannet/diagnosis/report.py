@@ -29,13 +29,14 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "copying": ("Training images are copied", "G draws them again, and little else."),
     "past-best": ("Past its best", "the samples have become worse than they were."),
 }
+LABELS = "whether labels are followed: no class accuracies"
 UNKNOWN = {
     "how good the samples are: no fid, kid or distance is logged": ("fid", "kid", "distance"),
     "how D rates reals and fakes: no D(x), D(G(z)) or accuracies": (
         "D(x)", "logit real", "accuracy", "accuracy real",
     ),
     "whether gradients vanish or explode: no gradient norms": ("grad norm D", "grad norm G"),
-    "whether labels are followed: no class accuracies": ("class accuracy fake",),
+    LABELS: ("class accuracy fake", "class agreement sample"),
     "whether samples are many or few, and near to the data: no looks at them": ("sample distance",),
     "whether D learns its images by heart: no images are held out (--data.held-out 0.1)": ("real above held-out",),
 }  # fmt: skip
@@ -46,7 +47,8 @@ def text(diagnosis: Diagnosis, log: Log, name: str) -> str:
     lines = [f"{name}: {diagnosis.verdict}. {summary(diagnosis, log)}"]
     for finding in diagnosis.findings:
         lines += ["", *told(finding, log.unit)]
-    unknown = [what for what, names in UNKNOWN.items() if not any(n in log.series for n in names)]
+    asked = {what: names for what, names in UNKNOWN.items() if what != LABELS or log.settings.get("data.labels", True)}
+    unknown = [what for what, names in asked.items() if not any(n in log.series for n in names)]
     if unknown:
         lines += ["", "What this log cannot say:", *(f"  - {what}" for what in unknown)]
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent=" " * indent(line)) for line in lines)

@@ -7,6 +7,7 @@ spreads are standardised and whitened by reals. It sees a collapse and blur; it 
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d, leaky_relu
@@ -16,6 +17,7 @@ SIDE = 32  # pixels: larger images are brought down to it, by halves
 DIMENSIONS = 32  # those in which reals differ most
 FLAT = 1e-3  # of the widest: a feature that moves less is not blown up
 SEED = 7
+ALIKE = 0.02  # of reals are nearer to another one than what counts as a duplicate
 
 
 class RandomNet:
@@ -84,6 +86,12 @@ class Known:
         scale = 1 / std.clamp_min(FLAT * std.max())
         return cls(scale, features * scale, nearer_than_most(features * scale, 0.05))
 
+    def nearest(self, features: Tensor | None = None) -> Tensor:
+        """The number of the nearest of these to each of `features` `[N, d]`; without them, to each of these another."""
+        if features is None:
+            return torch.cdist(self.points, self.points).fill_diagonal_(float("inf")).argmin(1)
+        return torch.cdist(features.double() * self.scale, self.points).argmin(1)
+
     def copies(self, features: Tensor) -> float:
         """Which part of `features` `[N, d]` is as near to one of these; of other images of the kind, a twentieth."""
         return float((to_nearest(features.double() * self.scale, self.points) < self.near).double().mean())
@@ -132,3 +140,40 @@ def above(ones: Tensor, others: Tensor) -> float:
     """In which share of pairs one is above the other: 0.5 where nothing tells them apart."""
     differences = ones.flatten()[:, None] - others.flatten()
     return float(torch.sign(differences).mean() / 2 + 0.5)
+
+
+def agreement(labels: Tensor, others: Tensor, num_classes: int) -> tuple[float, float]:
+    """How much more often two int64 `[N]` agree than by chance, in parts of what is left above it, and its deviation.
+
+    0 by chance, 1 where they always agree (kappa: Cohen 1960, "A coefficient of agreement for nominal scales",
+    equation 1).
+    """
+    num = len(labels)
+    shares = [each.bincount(minlength=num_classes).double() / num for each in (labels, others)]
+    chance = min(float(torch.dot(*shares)), 1 - 1 / num)
+    agreed = float((labels == others).double().mean())
+    return (agreed - chance) / (1 - chance), (chance / (1 - chance) / num) ** 0.5
+
+
+class Space:
+    """Where samples are compared with groups of reals."""
+
+    def __init__(self, whitened: Whitened, reals: list[Tensor]):
+        self.whitened, self.reals = whitened, reals
+        first = torch.pdist(reals[0])
+        self.width = float(first.median()) / 2
+        self.number = float(np.mean([effective_number(some, self.width) for some in reals])) if self.width > 0 else 0.0
+        self.nearest = min(nearer_than_most(some, ALIKE) for some in reals)
+        between = [energy_distance(reals[i], reals[k]) for i in range(len(reals)) for k in range(i)]
+        self.apart = float(np.mean(between))
+
+    def compare(self, features: Tensor) -> dict[str, float]:
+        """Each relative to what as many reals have, whose diversity and distance are 1."""
+        points = self.whitened(features)
+        found = {"duplicates": float((to_nearest(points) < self.nearest).double().mean())}
+        if self.width > 0:
+            found["diversity"] = effective_number(points, self.width) / self.number
+        if self.apart > 0:
+            far = float(np.mean([energy_distance(points, some) for some in self.reals]))
+            found["sample distance"] = far / self.apart
+        return found

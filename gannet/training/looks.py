@@ -3,6 +3,7 @@
 Nothing here moves what trains, nor its random numbers: the loop seeds them before each draw and each loss.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,22 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gannet.data.batch import Batch
+from gannet.data.batch import Batch, Loader
+from gannet.games.gan import given_channels
 from gannet.images import to_float
-from gannet.networks import TRANSLATORS
 from gannet.noise import Stream, philox
 from gannet.training.engine import reseed
-from gannet.training.features import (
-    Known,
-    RandomNet,
-    Whitened,
-    above,
-    effective_number,
-    energy_distance,
-    nearer_than_most,
-    to_nearest,
-    told_apart,
-)
+from gannet.training.features import Known, RandomNet, Space, Whitened, above, agreement, told_apart
 from gannet.training.loop import Training
 from gannet.training.pictures import generate
 
@@ -35,38 +26,71 @@ NUM = 128  # samples, and reals of each group that they are compared with
 GROUPS = 4  # of reals
 FEWEST = 16  # of a group: with fewer nothing is compared
 SEARCHED = 2048  # images at most, among which copies are looked for
-ALIKE = 0.02  # of reals are nearer to another one than what counts as a duplicate
+MANY = 64  # samples made at once
 SATURATED = 0.99  # of the range: tanh has no slope there
 
 
 class Looks:
-    """What is seen of samples beside reals, of those games alone whose G makes images from noise."""
+    """What is seen of samples beside reals. Where G is given images, they are what it makes of always the same ones.
+
+    Of pairs and of clips that go on it is what G adds that is compared: the target, the frames that come next. Of
+    two players that translate there and back it is the way there.
+    """
 
     def __init__(self, t: Training):
-        recipe = t.recipe
-        self.t = t
-        self.apply = recipe.data.kind == "images" and recipe.G.name not in TRANSLATORS.rows
+        self.t, G = t, t.networks["G"]
+        self.goes_on = given_channels(G)
+        self.is_given = hasattr(G, "multiple") or self.goes_on > 0
+        depth = t.loader.dataset.images.shape[1]
+        self.depth = depth // 2 if t.recipe.data.kind == "pairs" else depth - self.goes_on
 
     def take(self) -> dict[str, float]:
         """The numbers of this moment; at the beginning those of the data too. Empty on every rank but the first."""
         t = self.t
         reseed(t.recipe.seed, -3, t.cur_nimg)
-        samples = self.samples()
-        ratings = self.of_d(samples)
+        seen = self.samples()
+        ratings = self.of_d(seen) if t.cur_nimg >= 1000 * t.game.start_kimg else {}
         if not t.engine.ranks.first:
             return {}
         found = self.of_data() if t.cur_nimg == 0 else {}
+        samples = self.made(seen)
         return found | self.of_pixels(samples) | self.of_features(samples) | ratings
 
     def samples(self) -> Tensor:
-        """Those of the same noise each time, in [-1, 1]. Every rank must call it, as `Gallery.generated`."""
-        t, num = self.t, self.num or FEWEST
-        z, c = t.loader.noise(0, num, Stream.GRID), self.labels
-        batch = Batch(z=z, c=c, x=z[:, :0], a=z[:, :0])
+        """Those of the same noise and images each time, as D sees them, in [-1, 1].
+
+        Every rank must call it, as `Gallery.generated`.
+        """
+        t = self.t
         with t.engine.autocast():
-            samplers = t.samplers
-            shown = generate(samplers.values(), lambda b: t.game.show(samplers, b), batch, t.recipe.samples.mode)
-        return to_float(torch.from_numpy(shown["sample"]))
+            samplers, mode = t.samplers, t.recipe.samples.mode
+            most = t.micro if self.is_given else MANY
+            shown = generate(samplers.values(), lambda b: t.game.show(samplers, b), self.batch(), mode, most)
+        if not self.is_given:
+            return to_float(torch.from_numpy(shown["sample"]))
+        parts = (
+            [shown["output"]]
+            if self.depth == self.t.loader.dataset.images.shape[1]
+            else [shown["input"], shown["output"]]
+        )
+        return to_float(torch.from_numpy(np.concatenate(parts, 1)))
+
+    def batch(self) -> Batch:
+        """What G makes samples of."""
+        loader, num = self.t.loader, self.num or FEWEST
+        z, c = loader.noise(0, num, Stream.GRID), self.labels
+        if not self.is_given:
+            return Batch(z=z, c=c, x=z[:, :0], a=z[:, :0])
+        x = items(loader, num)
+        if self.t.recipe.data.kind == "pairs":
+            a, x = x.chunk(2, dim=1)
+        else:
+            a = items(loader.other, num) if loader.other else x[:, :0]
+        return Batch(z=z, c=c, x=x, a=a)
+
+    def made(self, x: Tensor) -> Tensor:
+        """Of what D sees, that which G has made, or what is real in its place."""
+        return x[:, -self.depth :]
 
     @cached_property
     def labels(self) -> Tensor:
@@ -74,8 +98,14 @@ class Looks:
 
     @cached_property
     def num(self) -> int:
-        """As many as a group of reals has; 0 where the reals are too few for two groups."""
-        num = min(NUM, len(self.t.loader.dataset.images) // 2)
+        """As many as a group of reals has: of clips, which take long, half as many.
+
+        0 where the reals, or what G is given, are too few for two groups.
+        """
+        loader = self.t.loader
+        num = min(NUM // 2 if self.t.recipe.data.kind == "clips" else NUM, len(loader.dataset.images) // 2)
+        if loader.other:
+            num = min(num, len(loader.other.dataset.images))
         return num if num >= FEWEST else 0
 
     @cached_property
@@ -97,13 +127,13 @@ class Looks:
         """None where the reals are too few, or all the same."""
         if not self.num:
             return None
-        features = torch.cat([self.net(self.t.loader.at(np.sort(some))[0]) for some in self.chosen])
+        features = torch.cat([self.net(self.made(self.t.loader.at(np.sort(some))[0])) for some in self.chosen])
         whitened = Whitened.by(features)
         return Space(whitened, list(whitened(features).split(self.num))) if whitened else None
 
     @cached_property
     def net(self) -> RandomNet:
-        return RandomNet(self.t.loader.dataset.images.shape[1])
+        return RandomNet(self.depth)
 
     @cached_property
     def searched(self) -> np.ndarray:
@@ -113,40 +143,71 @@ class Looks:
 
     @cached_property
     def known(self) -> Known | None:
-        """None where the reals are too few, or all the same."""
-        if not self.num:
+        """None where the reals are too few, or all the same, and where G is given images: what it is to make of one
+        may well be an image to train on."""
+        if not self.num or self.is_given:
             return None
         parts = np.array_split(self.searched, -(-len(self.searched) // NUM))
         return Known.by(torch.cat([self.net(self.t.loader.at(part)[0]) for part in parts]))
 
     def of_data(self) -> dict[str, float]:
         """How many images, how many of them are others' copies, the classes, and whether these can be told apart."""
-        dataset = self.t.loader.dataset
-        different = {dataset.images[i].tobytes() for i in self.searched}
-        found = {"data images": float(len(dataset.images)), "data distinct": len(different) / len(self.searched)}
-        if dataset.classes and self.t.recipe.data.labels:
-            counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
+        sets = [loader.dataset for loader in (self.t.loader, self.t.loader.other) if loader]
+        found = {
+            "data images": float(min(len(dataset.images) for dataset in sets)),
+            "data distinct": min(num_distinct(dataset.images) / len(dataset.images) for dataset in sets),
+        }
+        if self.has_classes:
+            counts = np.bincount(sets[0].labels, minlength=len(sets[0].classes))
             found |= {"data smallest class": float(counts.min()), "data largest class": float(counts.max())}
             if self.space:
-                labels = torch.from_numpy(np.concatenate([dataset.labels[np.sort(some)] for some in self.chosen]))
+                labels = torch.from_numpy(sets[0].labels[np.sort(self.chosen, 1).flatten()])
                 right, chance, deviation = told_apart(torch.cat(self.space.reals), labels)
                 found |= {"data classes told": right, "data classes chance": chance, "data classes noise": deviation}
         return found
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether G is asked for the classes of the data."""
+        return self.t.recipe.data.labels and self.t.loader.num_classes > 1
+
     def of_pixels(self, samples: Tensor) -> dict[str, float]:
         """From where to where pixels go, their mean, and the share that lies at either end."""
-        x = self.reals[0]
+        x = self.made(self.reals[0])
         found = {"real low": x.min(), "real high": x.max(), "real mean": x.mean(), "sample mean": samples.mean()}
         found |= {"sample low": samples.min(), "sample high": samples.max()}
-        found["sample saturated"] = (samples.abs() > SATURATED).float().mean()
+        if not self.is_given:  # what is made of images may well begin as black and white as they are
+            found["sample saturated"] = (samples.abs() > SATURATED).float().mean()
         return {name: float(value) for name, value in found.items()}
 
     def of_features(self, samples: Tensor) -> dict[str, float]:
-        """Diversity, duplicates, copies and distance to the data, where they can be had."""
-        if self.space is None or self.known is None:
+        """Diversity, duplicates, copies, distance to the data and what is left of labels, where they can be had."""
+        if self.space is None:
             return {}
         features = self.net(samples.to(self.t.engine.device))
-        return {**self.space.compare(features), "copies": self.known.copies(features)}
+        found = self.space.compare(features)
+        if self.known is not None:
+            found["copies"] = self.known.copies(features)
+            if self.has_classes:
+                found |= self.of_classes(self.known, features)
+        return found
+
+    def of_classes(self, known: Known, features: Tensor) -> dict[str, float]:
+        """How much more often than by chance the class of the nearest real is the one that a sample was asked for."""
+        labels = torch.from_numpy(self.t.loader.dataset.labels[self.searched])
+        asked = self.labels.argmax(1).cpu()
+        sample, noise = agreement(asked, labels[known.nearest(features)], self.t.loader.num_classes)
+        return {
+            "class agreement real": self.agreement_of_reals,
+            "class agreement sample": sample,
+            "class agreement noise": noise,
+        }
+
+    @cached_property
+    def agreement_of_reals(self) -> float:
+        """How far the classes can be seen at all: the same for reals and the nearest other one."""
+        labels = torch.from_numpy(self.t.loader.dataset.labels[self.searched])
+        return agreement(labels, labels[self.known.nearest()], self.t.loader.num_classes)[0] if self.known else 0.0
 
     @torch.no_grad()
     def of_d(self, samples: Tensor) -> dict[str, float]:
@@ -197,25 +258,25 @@ def batch_by_batch(D: nn.Module) -> Iterator[None]:
         D.train(was_training)
 
 
-class Space:
-    """Where samples are compared with groups of reals."""
+def items(loader: Loader, num: int) -> Tensor:
+    """Items that are always the same, from everywhere: of those held out where they suffice, else of all."""
+    dataset = loader.dataset
+    images = dataset.held_out if len(dataset.held_out) >= num else dataset.images
+    chosen = np.linspace(0, len(images) - 1, num).round().astype(int)
+    return to_float(torch.from_numpy(images[chosen]).to(loader.device))
 
-    def __init__(self, whitened: Whitened, reals: list[Tensor]):
-        self.whitened, self.reals = whitened, reals
-        first = torch.pdist(reals[0])
-        self.width = float(first.median()) / 2
-        self.number = float(np.mean([effective_number(some, self.width) for some in reals])) if self.width > 0 else 0.0
-        self.nearest = min(nearer_than_most(some, ALIKE) for some in reals)
-        between = [energy_distance(reals[i], reals[k]) for i in range(len(reals)) for k in range(i)]
-        self.apart = float(np.mean(between))
 
-    def compare(self, features: Tensor) -> dict[str, float]:
-        """Each relative to what as many reals have, whose diversity and distance are 1."""
-        points = self.whitened(features)
-        found = {"duplicates": float((to_nearest(points) < self.nearest).double().mean())}
-        if self.width > 0:
-            found["diversity"] = effective_number(points, self.width) / self.number
-        if self.apart > 0:
-            far = float(np.mean([energy_distance(points, some) for some in self.reals]))
-            found["sample distance"] = far / self.apart
-        return found
+def num_distinct(images: np.ndarray) -> int:
+    """How many of the images `[N, C, R, R]` are no copy of another, to the bit.
+
+    A row from the middle tells nearly all of them apart; whole images are read only where that is the same.
+    """
+    middle = images.shape[2] // 2
+    by_row: dict[bytes, list[int]] = {}
+    for i in range(len(images)):
+        by_row.setdefault(digest(images[i, :, middle]), []).append(i)
+    return sum(len({digest(images[i]) for i in alike}) if len(alike) > 1 else 1 for alike in by_row.values())
+
+
+def digest(pixels: np.ndarray) -> bytes:
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()

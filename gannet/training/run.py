@@ -210,8 +210,8 @@ class Run:
         return {"type": "stats", **counters, **measuring}
 
     def look(self) -> None:
-        """A line of what is seen of the samples now, where the game makes them of noise."""
-        if self.looks.apply and not self.training.skipped_in_a_row:
+        """A line of what is seen of the samples now."""
+        if not self.training.skipped_in_a_row:
             found = self.looks.take()
             if self.first:
                 self.tell({**self.moment(), **finite(found)})

@@ -14,18 +14,21 @@
 | `update D`, `update G` | norm of the change by one iteration over the norm of the weights, every 25th iteration |
 | `optim.G.lr`, `penalties.r1.gamma`, ... | the value of a setting that has a schedule, in the line's last iteration |
 
-Lines of their own, now and then, hold what a look at the samples of always the same noise says, where G makes images
-from noise (`gannet.training.looks`). As many reals have a diversity and a distance of 1.
+Lines of their own, now and then, hold what a look at the samples says that G makes of always the same noise or given
+images (`gannet.training.looks`). As many reals have a diversity and a distance of 1.
 
 | name | meaning |
 |---|---|
 | `diversity` | how many different samples there are, in a fixed feature space |
 | `duplicates` | fraction of samples nearer to another one than 49 in 50 reals are to their nearest |
-| `copies` | fraction of samples nearer to a real that D trains on than 19 in 20 such reals are to their nearest |
+| `copies` | fraction of samples nearer to a real that D trains on than 19 in 20 such reals are; where G has noise |
 | `sample distance` | energy distance of samples and reals there, over that of reals and other reals |
+| `class agreement sample` | how much oftener than by chance the nearest real has the class asked for (kappa: 0 to 1) |
+| `class agreement real` | the same for reals and the nearest other one |
+| `class agreement noise` | the deviation of the first by chance |
 | `real low`, `real high`, `sample low`, `sample high` | the darkest and the brightest pixel, in [-1, 1] |
 | `real mean`, `sample mean` | mean of all pixels |
-| `sample saturated` | fraction of pixels at either end of the range |
+| `sample saturated` | fraction of pixels at either end of the range; where G makes images from noise |
 | `D of real`, `D of held-out`, `D of sample` | mean logit of reals it trains on, of others, of samples, unaugmented |
 | `real above sample`, `real above held-out` | fraction of pairs in which D rates the real that it trains on higher |
 | `data images`, `data distinct` | images, and the fraction of them that is no copy of another; at the beginning |

@@ -70,7 +70,7 @@ def test_one_fault_of_the_data_is_enough_to_be_told() -> None:
         ("train.batch", 2, "--batch 32"),
         ("optim.D.lr", 1e-2, "--optim.D.lr 0.0002"),
         ("optim.G.betas", (0.99, 0.999), "--optim.G.betas 0.5 0.999"),
-        ("D.width", 2, "--D.width 32"),
+        ("D.width", 2, "--D.width 16"),
     ],
 )
 def test_a_setting_out_of_range_counts_where_samples_stay_far(setting: str, value: Any, change: str) -> None:
@@ -138,6 +138,39 @@ def test_who_is_ahead_while_samples_stay_far(rated: float, name: str) -> None:
     rates = {"real_above_sample": np.full(LOOKS, rated)}
     assert names(diagnose(looked(**rates, sample_distance=FAR)))[0] == name
     assert diagnose(looked(**rates)).findings == []  # the same D, and samples that come nearer
+
+
+READABLE: dict[str, Any] = {"class_agreement_real": np.full(LOOKS, 0.8), "class_agreement_noise": np.full(LOOKS, 0.03)}
+
+
+def test_samples_of_any_class_ignore_their_labels() -> None:
+    none: Any = np.linspace(-0.03, 0.05, LOOKS)
+    projects = {"game.name": "gan", "D.label": "projection", "data.labels": True, "G.name": "biggan"}
+    diagnosis = diagnose(looked(projects, **READABLE, class_agreement_sample=none))
+    assert names(diagnosis) == ["labels-ignored"]
+    (finding,) = diagnosis.findings
+    assert finding.sign.since == 70.0 and "projection" not in finding.remedy.change  # before, samples were far
+    follows: Any = np.linspace(0.0, 0.6, LOOKS)
+    assert names(diagnose(looked(projects, **READABLE, class_agreement_sample=follows))) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"class_agreement_real": np.full(LOOKS, 0.2)},  # classes that reals do not show,
+        {"class_agreement_noise": np.full(LOOKS, 0.12)},  # two of them, by too few samples,
+        {"sample_distance": FAR / 2},  # and samples of no class yet
+    ],
+)
+def test_where_classes_cannot_be_seen_nothing_is_said_of_labels(other: dict[str, Any]) -> None:
+    found: dict[str, Any] = {**READABLE, "class_agreement_sample": np.zeros(LOOKS), **other}
+    assert "labels-ignored" not in names(diagnose(looked(**found)))
+
+
+def test_one_pair_at_a_time_is_no_small_batch() -> None:
+    one = {"train.batch": 1}
+    assert "settings" in names(diagnose(looked(one, sample_distance=FAR)))
+    assert "settings" not in names(diagnose(looked({**one, "data.kind": "pairs"}, sample_distance=FAR)))
 
 
 def test_few_kinds_of_samples() -> None:

@@ -1,7 +1,6 @@
 """What a person is told: the report, its JSON, the curves, the change to make."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,22 +10,15 @@ import pytest
 from PIL import Image
 from played import log_of, path, played
 
-from gannet import config
 from gannet.cli import main
-from gannet.config import Optim, overridden
 from gannet.diagnosis import Evidence, Finding, Sign, diagnose, report
 from gannet.diagnosis.curves import save_curves
 from gannet.diagnosis.detectors import DETECTORS
-from gannet.diagnosis.logs import flat
 from gannet.diagnosis.remedies import BY_EVIDENCE, REMEDIES, remedy
-from gannet.options import train_options
-from gannet.recipes import recipe
-from gannet.training.build import completed
 
 WON = played("non-saturating", path(8, 9), path(-8, -9), swing=2)
 EVEN = played("hinge", path(0.2, 0.6), path(-0.2, -0.6))
 FID = {"fid": np.r_[np.linspace(100, 40, 300), np.linspace(40, 90, 700)]}
-SIGN = Sign(10.0, None, 0.9, [])
 
 
 def csv(folder: Path, losses: dict[str, np.ndarray]) -> Path:
@@ -102,83 +94,6 @@ def test_the_curves_show_what_there_is(tmp_path: Path) -> None:
 def test_the_users_errors(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diagnose", *argv]) == 2
     assert capsys.readouterr().err.count("\n") == 1
-
-
-def settings(**changes: object) -> dict[str, object]:
-    """Those of DCGAN's recipe, with some changed by their dotted names."""
-    found = overridden(completed(recipe("dcgan")), {name.replace("__", "."): v for name, v in changes.items()})
-    return dict(flat(config.CONVERTER.unstructure(found)))
-
-
-MOMENTUM = (0.9, 0.999)
-
-
-@pytest.mark.parametrize(
-    ("finding", "known", "change"),
-    [
-        ("d-wins", {}, "--penalties.r1.gamma 1"),
-        ("d-wins", settings(), "--penalties.r1.gamma 1"),
-        ("d-wins", settings(optim__D__lr=1e-2), "--optim.D.lr 0.0002"),
-        ("d-wins", settings(penalties__r1__gamma=1.0), "--optim.D.lr 0.0001"),
-        ("d-wins", settings(objective__name="minimax"), "--objective.name non-saturating"),
-        ("g-wins", {}, "--game.d-steps 2"),
-        ("g-wins", settings(optim__G__lr=1e-2), "--optim.G.lr 0.0002"),
-        ("d-asleep", settings(), "--game.d-steps 2"),
-        ("g-wins", settings(game__d_steps=5), "--game.d-steps 10"),
-        ("oscillation", {}, "--penalties.r1.gamma 1"),
-        (
-            "oscillation",
-            settings(optim__G__betas=MOMENTUM),
-            "--optim.G.betas 0.5 0.999 --optim.D.betas 0.5 0.999",
-        ),
-        ("oscillation", settings(objective__name="wasserstein"), "--penalties.gradient-penalty.weight 10"),
-        ("mode-collapse", {}, "--D.norm spectral --D.bias"),
-        ("diverging", {}, "--lr 1e-4"),
-        ("diverging", settings(), "--optim.G.lr 0.0001 --optim.D.lr 0.0001"),
-        ("diverging", settings(train__precision="bfloat16"), "--train.precision float32"),
-        ("labels-ignored", {}, "--D.label projection"),
-        ("d-memorises", settings(), "--augment.name ada"),
-        ("d-memorises", settings(augment={"name": "ada"}, D__width=32), "--D.width 16"),
-        ("not-learning", settings(train__precision="bfloat16"), "--train.precision float32"),
-        ("not-learning", settings(), "--lr 2e-4"),
-        ("mode-collapse", settings(optim__G__lr=1e-2), "--optim.G.lr 0.0002"),
-        ("bad-start", settings(), "--G.init dcgan"),
-    ],
-)
-def test_the_change_fits_the_settings(finding: str, known: dict[str, object], change: str) -> None:
-    assert remedy(finding, known, SIGN, "kimg").change == change
-
-
-def signs(name: str) -> list[Sign]:
-    """One for each statistic that the remedy looks at."""
-    statistics = BY_EVIDENCE.get(name, ["loss D"])
-    return [Sign(10.0, None, 0.9, [Evidence(statistic, 1.0, 2.0, "")]) for statistic in statistics]
-
-
-def test_every_change_is_an_option_of_train() -> None:
-    known = [{}, settings(), settings(penalties__r1__gamma=1.0), settings(objective__name="wasserstein")]
-    changes = {
-        remedy(name, each, sign, "kimg").change for name in DETECTORS.rows for each in known for sign in signs(name)
-    }
-    in_words = {change for change in changes if not change.startswith("--")}
-    of_data = {remedy("data", {}, sign, "kimg").change for sign in signs("data")}
-    assert in_words == {change for change in of_data if not change.startswith("--")}
-    changes -= in_words
-    for change in changes:
-        train_options(recipe("dcgan"), change.split())
-    acgan = remedy("labels-ignored", {"game.name": "acgan"}, SIGN, "kimg").change
-    train_options(recipe("dcgan"), ["--game.name", "acgan", *acgan.split()])
-
-
-def test_sources_name_a_paper() -> None:
-    for name in DETECTORS.rows:
-        for sign in signs(name):
-            assert re.search(r"(19|20)\d\d", remedy(name, {}, sign, "step").source)
-
-
-def test_settings_are_named_as_the_recipe_names_them() -> None:
-    assert {"optim.D.lr", "optim.G.betas", "objective.name", "train.precision", "game.name"} <= set(settings())
-    assert Optim().betas == settings()["optim.D.betas"]
 
 
 BLOCKED = """

@@ -21,15 +21,17 @@ from gannet.training.engine import Engine
 from gannet.training.features import (
     Known,
     RandomNet,
+    Space,
     Whitened,
     above,
+    agreement,
     effective_number,
     energy_distance,
     nearer_than_most,
     to_nearest,
     told_apart,
 )
-from gannet.training.looks import Looks, Space
+from gannet.training.looks import Looks, num_distinct
 from gannet.training.run import Run, next_look
 
 Pictures = Callable[..., Path]
@@ -74,6 +76,26 @@ def test_classes_that_can_be_told_apart_and_that_cannot() -> None:
     right, chance, deviation = told_apart(points, labels)
     assert chance == 0.5 and deviation == pytest.approx(0.025) and abs(right - chance) < 3 * deviation
     assert told_apart(points + 9 * labels[:, None], labels)[0] == 1
+
+
+def test_agreement_by_hand() -> None:
+    labels = torch.tensor([0, 0, 1, 1])
+    assert agreement(labels, labels, 2) == (1.0, 0.5)
+    assert agreement(labels, torch.tensor([0, 1, 0, 1]), 2)[0] == 0
+    assert agreement(labels, torch.tensor([0, 0, 1, 0]), 2)[0] == pytest.approx(0.5)  # 3 of 4, where 2 are by chance
+    assert agreement(labels, torch.zeros(4, dtype=torch.int64), 2)[0] == 0  # all of one class
+    assert agreement(torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.int64), 2)[0] == pytest.approx(1)
+
+
+def test_every_image_is_compared_with_every_other() -> None:
+    """Also those that are alike in one row, and copies of which a part would see few."""
+    images = np.random.default_rng(0).integers(0, 256, (5000, 1, 4, 4), np.uint8)
+    assert num_distinct(images) == 5000
+    images[:, :, 2] = 7
+    assert num_distinct(images) == 5000
+    images[1::2500] = images[0]
+    assert num_distinct(images) == 4998
+    assert num_distinct(images[:1].repeat(9, 0)) == 1
 
 
 def test_whitened_reals_have_spread_one_in_every_direction() -> None:

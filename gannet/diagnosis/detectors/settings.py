@@ -11,6 +11,7 @@ from gannet.diagnosis.finding import Evidence, Sign
 from gannet.diagnosis.series import Log
 
 FEWEST_IMAGES = 4  # of a batch
+TRANSLATED = ("pairs", "unpaired")  # each image is rated patch by patch there, and papers take one at a time
 MOMENTUM = 0.9  # of beta1, at most
 FEWEST_NOISE = 4  # dimensions of z
 NARROW = 8  # times narrower than G
@@ -33,7 +34,7 @@ def out_of_range(values: Mapping[str, Any]) -> Iterator[Evidence]:
     z_dim, batch = values.get("G.z_dim", FEWEST_NOISE), values.get("train.batch", FEWEST_IMAGES)
     if z_dim < FEWEST_NOISE:
         yield Evidence("G.z_dim", z_dim, FEWEST_NOISE, "the dimensions of the noise")
-    if batch < FEWEST_IMAGES:
+    if batch < FEWEST_IMAGES and values.get("data.kind", "images") not in TRANSLATED:
         yield Evidence("train.batch", batch, FEWEST_IMAGES, "the images of a batch")
     for player in ("G", "D"):
         beta1 = values.get(f"optim.{player}.betas", (0.0,))[0]
