@@ -5,14 +5,11 @@ hold a metric or something that is not finite.
 """
 
 import contextlib
-import csv
-import io
 import json
 import math
-import re
 import tomllib
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ import numpy as np
 
 from gannet.diagnosis import columns
 from gannet.diagnosis.series import SHORT, Log, Series
+from gannet.diagnosis.tables import ABSENT, Columns, cell, in_utf8, of_csv
 from gannet.errors import UserError, one_line
 
 MANY = 40_000  # lines of JSON: more are thinned out
@@ -33,11 +31,7 @@ EXTENDED = b'"event": "extended"'  # of a run that `gannet resume` has made long
 RARE_IN_RUNS = (b'"metric"', b"null", f'"{LOOKED}"'.encode(), CHANGE, EXTENDED)
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What comes of a line that a crash has left, or that no run of ours has written."""
-ABSENT = -np.inf  # an empty cell, other than one that is not a number
-DELIMITERS = ",;\t"
 EVENTS = "tfevents"
-
-Columns = Mapping[str, tuple[np.ndarray, np.ndarray]]  # names, and each the numbers of its lines and its values
 
 
 def open_log(path: Path) -> Log:
@@ -58,10 +52,13 @@ def open_log(path: Path) -> Log:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    data = in_utf8(data, path)
     if not data.strip():
         raise UserError(f"{path} is empty")
-    is_json = data.lstrip()[:1] == b"{"
-    return to_log(of_json(data) if is_json else of_csv(data, path), path)
+    begins = data.lstrip()[:1]
+    if begins == b"[" or (begins == b"{" and is_one_value(data.strip())):
+        return to_log(of_whole_json(data, path), path)
+    return to_log(of_json(data) if begins == b"{" else of_csv(data, path), path)
 
 
 def of_run(run: Path, lines: bytes | None = None) -> Log:
@@ -71,7 +68,18 @@ def of_run(run: Path, lines: bytes | None = None) -> Log:
     if "kimg" not in found:
         raise UserError(f"{run / 'stats.jsonl'} has no statistics yet: let the run go on")
     settings = settings_of(run / "recipe.toml") | changed_settings(data)
-    return checked(in_kimg(found, settings, kimg_of(settings)), run)
+    return replace(checked(in_kimg(found, settings, kimg_of(settings)), run), weights=weights_of(run))
+
+
+def weights_of(run: Path) -> dict[str, float]:
+    """Where weights of a run are kept, each with its kimg: the best, and its checkpoints."""
+    found = {}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found["best"] = float(json.loads((run / "best" / "metric.json").read_text("utf-8"))["kimg"])
+    for file in sorted((run / "checkpoints").glob("kimg*.pt")):
+        with contextlib.suppress(ValueError):
+            found[f"checkpoints/{file.name}"] = float(file.stem.removeprefix("kimg"))
+    return found
 
 
 def log_of(lines: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], kimg: float) -> Log:
@@ -125,6 +133,29 @@ def of_json(data: bytes, rare: tuple[bytes, ...] = RARE) -> Columns:
     return of_lines(parsed(chosen_lines(data, rare)))
 
 
+def is_one_value(data: bytes) -> bool:
+    """Whether JSON is no lines of it: there is one alone, or the first is not whole."""
+    first, _, others = data.partition(b"\n")
+    try:
+        json.loads(first)
+    except ValueError:
+        return bool(others)
+    return not others and b"[" in first
+
+
+def of_whole_json(data: bytes, path: Path) -> Columns:
+    """A file that is one JSON value: a list of lines, or a list of numbers by each name. Raises `UserError`."""
+    try:
+        found = json.loads(data)
+    except ValueError as error:
+        raise UserError(f"{path} is not whole as JSON: {one_line(error)}") from error
+    if isinstance(found, dict):
+        lists = {name: values for name, values in found.items() if isinstance(values, list)}
+        num = max((len(values) for values in lists.values()), default=0)
+        found = [{name: values[i] for name, values in lists.items() if i < len(values)} for i in range(num)]
+    return of_lines((i, line) for i, line in enumerate(found) if isinstance(line, dict))
+
+
 def parsed(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, text in lines:
         with contextlib.suppress(ValueError):  # what a crash has left
@@ -149,12 +180,18 @@ def of_lines(lines: Iterable[tuple[int, Mapping[str, Any]]]) -> Columns:
             else:
                 inner = {"": value}
             for rest, one in inner.items():
-                one = broken if one is None else one
+                one = broken if one is None else number_in(one) if isinstance(one, str) else one
                 if isinstance(one, (int, float)):
                     numbers, values = found.setdefault(name + rest, ([], []))
                     numbers.append(number)
                     values.append(one)
     return {name: (np.array(numbers), np.array(values, dtype=float)) for name, (numbers, values) in found.items()}
+
+
+def number_in(text: str) -> float | None:
+    """As some loggers write what is not finite, or all numbers."""
+    value = cell(text)
+    return None if value == ABSENT else value
 
 
 def measured(line: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -194,64 +231,6 @@ def places_of(needle: bytes, data: bytes) -> Iterator[int]:
         yield place
         end = data.find(b"\n", place)
         place = data.find(needle, end) if end >= 0 else -1
-
-
-def of_csv(data: bytes, path: Path) -> Columns:
-    """The columns of a table with a head. Raises `UserError` where there is none."""
-    data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").strip(b"\n ")
-    head, _, body = data.partition(b"\n")
-    try:
-        first = head.decode("utf-8")
-        delimiter = max(DELIMITERS, key=first.count)
-        names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
-        table = quick_table(body, delimiter.encode(), len(names))
-        if table is None:
-            table = slow_table(body.decode("utf-8"), delimiter, len(names))
-    except (UnicodeDecodeError, csv.Error, StopIteration) as error:
-        raise UserError(f"{path} is not a table of text: {one_line(error)}") from error
-    if len(names) < 2 or not len(table):
-        raise UserError(f"{path} has no table in it: the first line names the columns, such as step,d_loss,g_loss")
-    found = {}
-    for name, values in zip(names, table.T, strict=True):
-        rows = np.flatnonzero(values != ABSENT)
-        found.setdefault(name, (rows, values[rows]))
-    return found
-
-
-def quick_table(body: bytes, delimiter: bytes, width: int) -> np.ndarray | None:
-    """The cells `[rows, width]` of a table that holds nothing but numbers; None for others."""
-    if b'"' in body or re.search(rb"-inf", body, re.IGNORECASE):
-        return None
-    body = re.sub(rb" +", b"", body) if b" " in body else body
-    empty, gap = delimiter * 2, delimiter + b"-inf" + delimiter
-    body = body.replace(empty, gap).replace(empty, gap)
-    body = body.replace(delimiter + b"\n", delimiter + b"-inf\n").replace(b"\n" + delimiter, b"\n-inf" + delimiter)
-    body += b"-inf" if body.endswith(delimiter) else b""
-    body = b"-inf" + body if body.startswith(delimiter) else body
-    cells = body.replace(b"\n", delimiter)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            values = np.fromstring(cells, sep=delimiter.decode())
-        except (DeprecationWarning, ValueError):
-            return None
-    whole = len(values) == cells.count(delimiter) + 1 == (body.count(b"\n") + 1) * width
-    return values.reshape(-1, width) if whole else None
-
-
-def slow_table(body: str, delimiter: str, width: int) -> np.ndarray:
-    """The cells `[rows, width]` of any table: text is as good as nothing, and short rows are filled up."""
-    rows = [row for row in csv.reader(io.StringIO(body), delimiter=delimiter) if row]
-    return np.array([[cell(text) for text in (row + [""] * width)[:width]] for row in rows], dtype=float).reshape(
-        -1, width
-    )
-
-
-def cell(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float(ABSENT)
 
 
 def of_events(paths: list[Path], path: Path) -> Log:
@@ -349,6 +328,7 @@ def checked(log: Log, path: Path) -> Log:
         raise UserError(f"{path} has no losses that are known: name the columns step, d_loss and g_loss")
     longest = max(len(series) + len(series.broken) for series in log.series.values())
     measured = any(len(log.series.get(name, ())) >= 3 for name in columns.METRICS)
-    if longest < SHORT and not measured:
+    broken = any(len(log.series[name].broken) and not len(log.series[name]) for name in losses)
+    if longest < SHORT and not measured and not broken:
         raise UserError(f"{path} has {longest} lines, and a diagnosis needs {SHORT}: it needs a longer run")
     return log

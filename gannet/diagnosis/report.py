@@ -29,6 +29,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "copying": ("Training images are copied", "G draws them again, and little else."),
     "past-best": ("Past its best", "the samples have become worse than they were."),
 }
+BOTH = ("loss D", "loss G")
 LABELS = "whether labels are followed: no class accuracies"
 UNKNOWN = {
     "how good the samples are: no fid, kid or distance is logged": ("fid", "kid", "distance"),
@@ -49,6 +50,9 @@ def text(diagnosis: Diagnosis, log: Log, name: str) -> str:
         lines += ["", *told(finding, log.unit)]
     asked = {what: names for what, names in UNKNOWN.items() if what != LABELS or log.settings.get("data.labels", True)}
     unknown = [what for what, names in asked.items() if not any(n in log.series for n in names)]
+    missing = [name for name in BOTH if name not in log.series]
+    if missing:
+        unknown.insert(0, f"which player is ahead, and much else: no {' and no '.join(missing)}")
     if unknown:
         lines += ["", "What this log cannot say:", *(f"  - {what}" for what in unknown)]
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent=" " * indent(line)) for line in lines)
@@ -67,9 +71,10 @@ def summary(diagnosis: Diagnosis, log: Log) -> str:
         kept = f" Weights from before {when(leading.sign.since, log.unit)} are probably better than the last."
         if measured is not None:
             kept = f" {best(log)}"
+        kept += weights(log, leading.sign.since)
         return f"{WORDS[leading.finding][0]}, {since}.{kept if diagnosis.verdict == 'failed' else ''}"
     if diagnosis.verdict == "finished":
-        return f"Nothing is wrong, and nothing more is gained. {best(log)}"
+        return f"Nothing is wrong, and nothing more is gained. {best(log)}{weights(log, log.end)}"
     if measured is not None:
         return f"Nothing is wrong, and it still gains. {best(log)}"
     coming = expected(log) or unsure(log)
@@ -116,6 +121,17 @@ def best(log: Log) -> str:
         f"The best {name} was {lowest:.4g} at {when(float(series.at[place]), log.unit)}, the last is {last:.4g}"
         f" (failed is from {FAILED * lowest:.4g} on)."
     )
+
+
+def weights(log: Log, since: float) -> str:
+    """Where the run keeps its best weights, or the newest ones from before a time."""
+    if "best" in log.weights:
+        return f" The best weights measured are in best/, of {when(log.weights['best'], log.unit)}."
+    before = [name for name, kimg in log.weights.items() if kimg <= since]
+    if before:
+        newest = max(before, key=lambda name: log.weights[name])
+        return f" The newest weights that are kept from then are {newest}."
+    return " No weights from then are kept: --train.evaluate-every keeps the best." if log.weights else ""
 
 
 def told(finding: Finding, unit: str) -> list[str]:

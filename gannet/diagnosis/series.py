@@ -59,13 +59,15 @@ class Log:
     """What is known of a run: its statistics by Gannet's names, some or none of them.
 
     `length` is how long the run is to be, its last line where that is not known; `settings` are those of the
-    recipe by their dotted names, where there is one.
+    recipe by their dotted names, where there is one; `weights` the places in the run's folder where weights are kept,
+    and from when these are.
     """
 
     series: Mapping[str, Series]
     unit: str = "step"
     length: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def end(self) -> float:

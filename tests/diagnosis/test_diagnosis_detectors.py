@@ -219,14 +219,28 @@ def test_the_cause_leads_its_consequence() -> None:
     [
         ((100, 80, 60, 50, 40, 35, 30, 25, 22), "healthy"),
         ((100, 40, 30, 30, 31, 29, 30, 30, 31), "finished"),
-        ((100, 40, 30, 30, 31, 29, 30, 30, 50), "finished"),  # one bad evaluation is no failure,
-        ((100, 40, 30, 30, 31, 29, 30, 30, 70), "failed"),  # unless it is very bad
+        ((100, 40, 30, 30, 31, 29, 30, 30, 42), "finished"),
+        ((100, 40, 30, 30, 31, 29, 30, 30, 50), "failed"),  # as runs are judged: by the last FID
         ((100, 40, 30, 30, 31, 34, 35, 36, 36), "finished"),  # a little past its best: no alarm
         ((100, 40, 30, 30, 40, 46, 47, 47, 46), "failed"),
     ],
 )
 def test_verdicts_by_a_metric(values: tuple[float, ...], verdict: str) -> None:
     assert diagnose(with_fid(EVEN["hinge"], *values)).verdict == verdict
+
+
+@pytest.mark.parametrize(("last", "verdict"), [(50, "finished"), (70, "failed")])
+def test_one_bad_value_of_another_distance_is_none_unless_it_is_very_bad(last: float, verdict: str) -> None:
+    values = fid(100, 40, 30, 30, 31, 29, 30, 30, last)
+    assert diagnose(Log({**log_of(EVEN["hinge"]).series, "kid": values})).verdict == verdict
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("names", [("loss D", "loss G"), ("loss G",)])
+def test_what_is_no_number_from_the_first_line_on(value: float, names: tuple[str, ...]) -> None:
+    diagnosis = diagnose(log_of({**EVEN["hinge"], **{name: np.full(LINES, value) for name in names}}))
+    assert diagnosis.verdict == "failed"
+    assert (diagnosis.findings[0].finding, diagnosis.findings[0].sign.since) == ("diverging", 100)
 
 
 def test_a_metric_contradicts_the_losses() -> None:

@@ -1,6 +1,8 @@
 """Other people's logs, and Gannet's own, read into series by name."""
 
+import codecs
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,66 @@ def test_other_forms_of_the_same_table(tmp_path: Path, between: str) -> None:
     windows = (tmp_path / "a.csv").read_bytes().replace(b"\n", b"\r\n")
     (tmp_path / "c.csv").write_bytes(b"\xef\xbb\xbf" + windows)
     assert open_log(tmp_path / "c.csv").series["fid"].values.tolist() == plain.series["fid"].values.tolist()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_other_encodings_of_the_same_log(tmp_path: Path, encoding: str, name: str) -> None:
+    plain = csv(tmp_path / "a.csv")
+    if name == "a.jsonl":
+        jsonl(tmp_path / name, [dict(zip(("step", "d_loss", "g_loss", "fid"), row, strict=True)) for row in ROWS])
+    mark = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}.get(encoding, b"")
+    (tmp_path / name).write_bytes(mark + (tmp_path / name).read_text("utf-8").encode(encoding))
+    for what, series in plain.series.items():
+        assert open_log(tmp_path / name).series[what].values.tolist() == series.values.tolist()
+
+
+def test_a_comma_in_place_of_the_point(tmp_path: Path) -> None:
+    plain = csv(tmp_path / "a.csv")
+    rows = [[None if cell is None else f"{cell}".replace(".", ",") for cell in row] for row in ROWS]
+    log = csv(tmp_path / "b.csv", rows=rows, between=";")
+    assert log.series["loss D"].values.tolist() == plain.series["loss D"].values.tolist()
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("form", ["list", "lists", "inside", "lists beside"])
+def test_json_that_is_no_lines(tmp_path: Path, form: str, indent: int | None) -> None:
+    lines = [{"step": i, "d_loss": 1 / i, "g_loss": "NaN" if i == 9 else f"{2 * i}"} for i in range(1, 41)]
+    by_name: dict[str, Any] = {name: [line[name] for line in lines] for name in lines[0]}
+    whole = {"list": lines, "lists": by_name, "inside": {"history": lines}, "lists beside": {"name": "a", **by_name}}
+    (tmp_path / "log.json").write_text(json.dumps(whole[form], indent=indent), "utf-8")
+    log = open_log(tmp_path / "log.json")
+    assert log.series["loss D"].values == pytest.approx([1 / i for i in range(1, 41)])
+    assert log.series["loss G"].broken.tolist() == [9] and len(log.series["loss G"]) == 39
+
+
+def test_lines_of_json_may_hold_lists(tmp_path: Path) -> None:
+    lines = [{"step": i, "d_loss": 1.0, "g_loss": 2.0, "lr": [0.1, 0.2]} for i in range(40)]
+    assert len(open_log(jsonl(tmp_path / "log.jsonl", lines)).series["loss G"]) == 40
+
+
+def test_a_log_of_nothing_but_nan_is_a_log_however_short(tmp_path: Path) -> None:
+    log = csv(tmp_path / "log.csv", "step,d_loss,g_loss", [(i, "nan", "-inf") for i in range(5)])
+    assert diagnose(log).verdict == "failed"
+
+
+def test_without_its_package_tensorboard_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard.backend.event_processing.event_file_loader", None)
+    (tmp_path / "events.out.tfevents.1").write_bytes(b"")
+    with pytest.raises(UserError, match="pip install 'gannet-gan") as caught:
+        open_log(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_where_a_run_keeps_its_weights(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run")
+    for name in ("best/metric.json", "checkpoints/kimg000010.000.pt", "checkpoints/kimg000020.000.pt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text('{"kimg": 15.0, "value": 1.0}', "utf-8")
+    kept = {"best": 15.0, "checkpoints/kimg000010.000.pt": 10.0, "checkpoints/kimg000020.000.pt": 20.0}
+    assert open_log(folder).weights == kept
+    (folder / "best" / "metric.json").write_text("what a crash has left", "utf-8")
+    assert "best" not in open_log(folder).weights
 
 
 def test_an_empty_cell_is_not_a_value_that_is_no_number(tmp_path: Path) -> None:
@@ -228,6 +290,8 @@ def test_a_large_table_is_quick(tmp_path: Path) -> None:
         ("picture.csv", b"\x89PNG\r\n\x1a\n\xff\xfe,\n", "is not a table of text"),
         ("other.csv", "step,height,weight\n" + "1,2,3\n" * 40, "has no losses that are known"),
         ("short.csv", "step,d_loss,g_loss\n" + "".join(f"{i},2,3\n" for i in range(10)), "has 10 lines"),
+        ("cut.json", '[{"step": 1, "d_loss": 1}, {"st', "is not whole as JSON"),
+        ("half.csv", b"\xff\xfes\x00t\x00e", "is not the utf-16 text"),
         ("short.jsonl", '{"step": 1, "d_loss": 1}\n', "has 1 lines"),
     ],
 )

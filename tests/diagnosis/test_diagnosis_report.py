@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,25 @@ def test_the_best_is_told() -> None:
     said = " ".join(report.text(diagnose(log), log, "mine").split())
     assert "The best fid was 40 at step 30,000, the last is 90 (failed is from 60 on)." in said
     assert "stop, and use the weights of step 30000" in said
+
+
+def test_the_report_says_where_the_best_weights_are() -> None:
+    log = log_of({**WON, **FID})
+    kept = {"checkpoints/kimg000020.000.pt": 20_000.0, "checkpoints/kimg000100.000.pt": 100_000.0}
+
+    def said(weights: dict[str, float]) -> str:
+        known = replace(log, weights=weights)
+        return " ".join(report.text(diagnose(known), known, "mine").split())
+
+    assert "The best weights measured are in best/, of step 30,000." in said({**kept, "best": 30_000.0})
+    assert "The newest weights that are kept from then are checkpoints/kimg000020.000.pt." in said(kept)
+    assert "No weights from then are kept" in said({"checkpoints/kimg000100.000.pt": 100_000.0})
+    assert "in best/" not in said({}) and "are kept" not in said({})
+
+
+def test_a_loss_that_is_missing_is_told() -> None:
+    log = log_of({"loss D": EVEN["loss D"]})
+    assert "which player is ahead, and much else: no loss G" in report.text(diagnose(log), log, "mine")
 
 
 def test_the_curves_show_what_there_is(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ def not_finite(log: Log) -> Sign | None:
     One alone in many is no sign: a step that is not finite is left out, and those after it are sound.
     """
     found = [
-        (float(s.broken[0]), name, s) for name in NUMBERS if (s := log.series.get(name)) and len(s.broken) > alone(s)
+        (float(s.broken[0]), name, s)
+        for name in NUMBERS
+        if (s := log.series.get(name)) is not None and len(s.broken) > alone(s)
     ]
     if not found:
         return None

@@ -8,7 +8,7 @@ from gannet.diagnosis.finding import Evidence, Sign
 from gannet.diagnosis.series import Log, Series
 
 FAILED = 1.5  # times the best: what a person sees, and no evaluation's noise
-SURE = 1.25  # times the best, of the middle of the last three: one bad evaluation is no failure,
+SURE = 1.25  # times the best, of the middle of the last three: one bad value of a small distance is no failure,
 BROKEN = 2.0  # unless it is as bad as that
 GAIN = 0.9  # times the best so far: a step that evaluations of the same G do not differ by
 LEARNT = 0.5  # times the first value: then a run has brought something
@@ -20,7 +20,11 @@ FLAT = 1 / 3  # of the evaluations without a gain: then a run has learnt what it
 
 
 def past_best(log: Log) -> Sign | None:
-    """The last value is far worse than the best, and not alone, or very far. Since the best one."""
+    """The last value is far worse than the best. Since the best one.
+
+    Alone it is enough of an FID, by which such runs are judged; other distances are of fewer images and scatter: of
+    them it must not be alone, or very far.
+    """
     measured = metric(log)
     if measured is None:
         return by_looks(log)
@@ -28,15 +32,15 @@ def past_best(log: Log) -> Sign | None:
     best, last = int(series.values.argmin()), float(series.values[-1])
     lowest = float(series.values[best])
     recent = float(np.median(series.values[-3:]))
-    worse = last > FAILED * lowest and (recent > SURE * lowest or last > BROKEN * lowest)
-    if lowest <= 0 or not worse:
+    lasts = recent > SURE * lowest or last > BROKEN * lowest
+    if lowest <= 0 or last <= FAILED * lowest or not (lasts or name == "fid"):
         return None
     at = float(series.at[best])
     told = [
         Evidence(name, last, FAILED * lowest, f"the last {name}"),
         Evidence(f"best {name}", lowest, lowest, f"the best {name}, at {at:g} {log.unit}"),
     ]
-    return Sign(at, None, 0.95, told, hurts=True)
+    return Sign(at, None, 0.95 if lasts else 0.7, told, hurts=True)
 
 
 def by_looks(log: Log) -> Sign | None:
