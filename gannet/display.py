@@ -21,6 +21,7 @@ SHOWN = {
     "accuracy fake": "acc fake",
 }
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_OF_MANY = 60.0  # between lines of a run that is one of many
 REFRESH_SECONDS = 0.25
 UNBOUNDED = 10_000  # columns
 
@@ -83,24 +84,31 @@ class Shown:
 
 
 class Lines:
-    """For logs and pipes: a line every ten seconds, the first and the last."""
+    """For logs and pipes: a line every ten seconds, the first, the last, and each metric.
 
-    def __init__(self, total_nimg: int):
-        self.total_kimg = total_nimg / 1000
+    A run that is one of many has a `name`, and a line every minute alone: who plays them says how each ended.
+    """
+
+    def __init__(self, total_nimg: int, name: str = ""):
+        self.total_kimg, self.name = total_nimg / 1000, name
         self.pace = Pace(self.total_kimg)
         self.shown = Shown()
-        self.next_line = 0.0
+        self.between = SECONDS_OF_MANY if name else SECONDS_BETWEEN_LINES
+        self.next_line = time.monotonic() + self.between if name else 0.0
 
     def on_stats(self, line: Mapping[str, Any]) -> None:
         self.shown.add(line)
         if line["type"] == "metric":  # the statistics of the moment stand in a line already
-            print(f"kimg {line['kimg']:.1f}/{self.total_kimg:.1f}  {in_words(line)}", flush=True)
+            if not self.name:
+                print(f"kimg {line['kimg']:.1f}/{self.total_kimg:.1f}  {in_words(line)}", flush=True)
             return
         now = time.monotonic()
-        if now >= self.next_line or line["kimg"] >= self.total_kimg > self.pace.kimg:
-            self.next_line = now + SECONDS_BETWEEN_LINES
+        is_last = line["kimg"] >= self.total_kimg > self.pace.kimg and not self.name
+        if now >= self.next_line or is_last:
+            self.next_line = now + self.between
             self.pace.add(line["kimg"])
-            print(f"kimg {line['kimg']:.1f}/{self.total_kimg:.1f}  {self.pace}  {self.shown}", flush=True)
+            begin = f"{self.name}  " if self.name else ""
+            print(f"{begin}kimg {line['kimg']:.1f}/{self.total_kimg:.1f}  {self.pace}  {self.shown}", flush=True)
 
     def on_tick(self, snapshot: Snapshot) -> None: ...
 
@@ -108,9 +116,9 @@ class Lines:
 
 
 class Terminal:
-    """A live bar and the values under it."""
+    """A live bar and the values under it; of a run that is one of many, with its `name`, and gone at its end."""
 
-    def __init__(self, total_nimg: int):
+    def __init__(self, total_nimg: int, name: str = ""):
         from rich.console import Group
         from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn
@@ -120,6 +128,7 @@ class Terminal:
         self.shown = Shown()
         self.next_refresh = 0.0
         columns = (
+            *([TextColumn(name, markup=False)] if name else []),
             TextColumn("[bold]{task.completed:.1f}/{task.total:.1f} kimg"),
             BarColumn(None),
             TextColumn("{task.fields[pace]}"),
@@ -127,7 +136,7 @@ class Terminal:
         self.progress = Progress(*columns, expand=True)
         self.task = self.progress.add_task("", total=total_nimg / 1000, pace="")
         self.values, self.grid = Text(), Text(style="dim")
-        self.live = Live(Group(self.progress, self.values, self.grid), auto_refresh=False)
+        self.live = Live(Group(self.progress, self.values, self.grid), auto_refresh=False, transient=bool(name))
         self.live.start()
 
     def on_stats(self, line: Mapping[str, Any]) -> None:
@@ -215,8 +224,8 @@ def in_notebook() -> bool:
     return shell is not None and "IPKernelApp" in shell.config
 
 
-def display_for(total_nimg: int) -> Lines | Terminal | Notebook:
-    """The display for where this process runs."""
+def display_for(total_nimg: int, name: str = "") -> Lines | Terminal | Notebook:
+    """The display for where this process runs; `name` is that of a run which is one of many."""
     if in_notebook():
         return Notebook(total_nimg)
-    return Terminal(total_nimg) if sys.stdout.isatty() else Lines(total_nimg)
+    return Terminal(total_nimg, name) if sys.stdout.isatty() else Lines(total_nimg, name)

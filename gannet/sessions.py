@@ -120,8 +120,12 @@ def train_plan(
     track: str | None = None,
     initial: Initial | None = None,
     watcher: Watcher | None = None,
+    name: str = "",
 ) -> Trained:
-    """Trains what was planned into a new run folder. Raises `UserError` when the folder holds a run."""
+    """Trains what was planned into a new run folder. Raises `UserError` when the folder holds a run.
+
+    Of a run with a `name`, which is one of many, who plays them says where it is and how it ended.
+    """
     if run and holds_run(run):
         raise UserError(
             f"{run} holds a run already: choose another --run, or go on with gannet resume {quote(run)}"
@@ -131,7 +135,8 @@ def train_plan(
     path = run or run_folder(Path("runs"), plan.recipe)
     for line in plan.lines:
         print(line)
-    print(f"run     {path}")
+    if not name:
+        print(f"run     {path}")
     with counted("decoding") as progress:
         dataset = plan.prepare(progress)
     if dataset.unreadable:
@@ -158,7 +163,7 @@ def train_plan(
         if initial:
             found = {copied.network: copied.to_dict() for copied in initial.copied}
             session.event("init", source=facts["init"], **found)
-        return play(session, track, measure, watcher)
+        return play(session, track, measure, watcher, name)
 
 
 def name_of(initial: Initial, recipe: Recipe) -> str:
@@ -188,8 +193,12 @@ def resume_first(
     allow_code: bool,
     ranks: Ranks,
     watcher: Watcher | None = None,
+    name: str = "",
 ) -> Trained:
-    """Goes on with a run on the first rank, or alone; `data` holds the settings of the data that are new."""
+    """Goes on with a run on the first rank, or alone; `data` holds the settings of the data that are new.
+
+    `name` is that of a run which is one of many.
+    """
     recipe, facts = recorded(path, data)
     recipe = completed(recipe, allow_code)
     recipe = changed(recipe, "train", device=device or recipe.train.device)
@@ -213,7 +222,7 @@ def resume_first(
         if others := differences(facts, engine, recipe.train.deterministic):
             print(f"not bit for bit as it would have been, since {others}")
             session.event("resumed", differs=others)
-    return play(session, track, measure, watcher)
+    return play(session, track, measure, watcher, name)
 
 
 def recorded(path: Path, data: Mapping[str, str | None]) -> tuple[Recipe, dict[str, Any]]:
@@ -333,7 +342,11 @@ def differences(facts: Mapping[str, Any], engine: Engine, deterministic: bool) -
 
 
 def play(
-    run: Run, track: str | None = None, measure: Measuring | None = None, watcher: Watcher | None = None
+    run: Run,
+    track: str | None = None,
+    measure: Measuring | None = None,
+    watcher: Watcher | None = None,
+    name: str = "",
 ) -> Trained:
     """Trains with a display and perhaps a tracker, until the end or a stop by the user, the system or a watcher."""
     if run.is_finished:
@@ -349,7 +362,7 @@ def play(
             watch = watcher if isinstance(watcher, Watch) else Watch()
             watch.begin(run)
             others = [watcher] if watcher and watcher is not watch else []
-            run.listeners += [*trackers, display_for(run.total_nimg), *judges, watch, *others]
+            run.listeners += [*trackers, display_for(run.total_nimg, name), *judges, watch, *others]
             for listener in run.listeners:
                 shown.callback(listener.close)
         run.training.engine.ranks.await_first("ready to begin")
@@ -357,7 +370,7 @@ def play(
             finished = run.play(lambda: stopped.is_set() or (watcher is not None and watcher.stop), stopped.agreed)
             if watcher and watcher.stop and stopped.is_set():
                 watcher.stop = False  # who stops the run also ends what the watcher would go on with
-    if run.first and (finished or watcher is None or not watcher.stop):
+    if run.first and (not name if finished else watcher is None or not watcher.stop):
         report(run, finished)
     return Trained(run.path, finished)
 
@@ -420,6 +433,17 @@ def alone_in(run: Path) -> Iterator[None]:
         with suppress(OSError):
             (run / ".lock").unlink()
         lock.release()
+
+
+def is_locked(run: Path) -> bool:
+    """Whether a session is in the run's folder at this moment, seen without leaving anything there."""
+    if not (run / ".lock").exists():  # a kill leaves one, which nobody holds
+        return False
+    try:
+        with FileLock(run / ".lock", blocking=False):
+            return False
+    except (Timeout, OSError):
+        return True
 
 
 @contextmanager

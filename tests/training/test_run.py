@@ -279,7 +279,7 @@ def test_listeners_hear_every_line_and_tick(
         def close(self) -> None:
             heard.append("closed")
 
-    monkeypatch.setattr(sessions, "display_for", lambda total: Ear())
+    monkeypatch.setattr(sessions, "display_for", lambda total, name: Ear())
     train(pictures(), tmp_path / "run", {**TINY, "train.length": "3 iterations"})
     assert heard == [(0, 12, True), 0, 1, 2, (8, 12, True), 3, (12, 12, True), 3, "closed"]  # looks at 0 and 3
 
