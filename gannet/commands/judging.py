@@ -31,7 +31,8 @@ class Evaluate:
     """What looks at images: inception (that of FID), dinov2, efficientnet-lite0 (without a network), FILE.onnx, or
     module:callable."""
     metrics: tuple[str, ...] = ()
-    """Of frechet (FID), kid, precision, recall, density, coverage, is (with inception), ppl; all but ppl without it."""
+    """Of frechet (fid with inception, fd-dinov2 with dinov2), kid, precision, recall, density, coverage, is (with
+    inception), ppl; all but ppl without it."""
     reals: Literal["trained-on", "held-out"] | None = None
     """Which images of the run to measure against, where no DATA is named."""
     force: bool = False
@@ -94,6 +95,7 @@ class Compare:
 
 
 def compare(argv: list[str]) -> None:
+    from gannet.display import print_report
     from gannet.errors import UserError
     from gannet.experiments.compare import compare
 
@@ -101,7 +103,10 @@ def compare(argv: list[str]) -> None:
     if not options.runs:
         raise UserError("name the runs, or a folder of them, as in gannet compare runs/one runs/other")
     found = compare(*options.runs, out=options.out, quality=options.quality, if_exists=options.if_exists)
-    print(json.dumps(found.to_dict(), indent=2) if options.json else found)
+    if options.json:
+        print(json.dumps(found.to_dict(), indent=2))
+    else:
+        print_report(found)
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def resume(argv: list[str]) -> int:
 def sweep(argv: list[str]) -> int:
     """Trains with many settings."""
     from gannet import plan
-    from gannet.display import counted
+    from gannet.display import counted, print_report
     from gannet.experiments.sweep import Sweep
     from gannet.experiments.vary import words
     from gannet.options import spelled_out, sweep_options, value_of
@@ -145,5 +145,8 @@ def sweep(argv: list[str]) -> int:
             begin = plan.start(options.source, options.recipe, first.train.device, progress, first.data)
         asked = Sweep.asked(options, begin, lambda some: sweep_options(begin.recipe, [*argv, *words(some)])[1])
         swept = asked.play()
-    print(json.dumps(swept.to_dict(), indent=2) if options.json else swept)
+    if options.json:
+        print(json.dumps(swept.to_dict(), indent=2))
+    else:
+        print_report(swept)
     return status(swept)

@@ -1,17 +1,13 @@
 """What was found, for a terminal, for a file, and for JSON."""
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
-from rich.box import SIMPLE
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from gannet.evaluation.copying import Copying
 from gannet.evaluation.estimate import Estimate
@@ -20,20 +16,9 @@ from gannet.evaluation.protocol import Protocol, Score
 from gannet.evaluation.usefulness import Usefulness
 from gannet.files import write_text, write_with
 from gannet.images import png
-from gannet.tables import table
+from gannet.tables import Section, Sections
 
 PAIRS = "pairs.png"
-MOST_ROWS = 10  # of a table in a terminal
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the report: a table, and sentences below it."""
-
-    title: str
-    header: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,49 +30,24 @@ class Picture:
     image: Image
 
 
-class Page(ABC):
-    """A report in sections, with a picture perhaps; rich prints it as tables."""
+class Page(Sections):
+    """A report in sections, with a picture perhaps."""
+
+    most_rows = 10
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Everything but the picture, ready for JSON."""
-
-    @abstractmethod
-    def sections(self) -> Iterator[Section]:
-        """The parts in the order in which they are read."""
 
     @property
     @abstractmethod
     def picture(self) -> Picture | None:
         """What is to be looked at, if anything."""
 
-    def __rich__(self) -> Group:
-        parts: list[RenderableType] = []
-        for section in self.sections():
-            parts.append(Text(section.title, style="bold"))
-            if section.rows:
-                table = Table(*section.header, box=SIMPLE)
-                for row in section.rows[:MOST_ROWS]:
-                    table.add_row(*row)
-                parts.append(table)
-                if len(section.rows) > MOST_ROWS:
-                    parts.append(
-                        Text(f"{len(section.rows) - MOST_ROWS} more rows are in the report (--out) and --json.")
-                    )
-            parts += [*map(Text, section.lines), Text()]
-        return Group(*parts[:-1])
-
-    def __str__(self) -> str:
-        """The report as a page."""
-        parts = []
-        for i, section in enumerate(self.sections()):
-            parts.append(f"{'##' if i else '#'} {section.title}")
-            if section.rows:
-                parts.append(table(section.header, section.rows))
-            parts += section.lines
+    def parts(self) -> Iterator[str]:
+        yield from super().parts()
         if self.picture:
-            parts.append(f"![{self.picture.caption}]({self.picture.file})")
-        return "\n\n".join(parts) + "\n"
+            yield f"![{self.picture.caption}]({self.picture.file})"
 
     def write(self, out: Path) -> list[Path]:
         """Writes report.json, the picture where there is one, and, last, report.md; the paths."""

@@ -16,7 +16,7 @@ from gannet.display import counted
 from gannet.errors import UserError
 from gannet.evaluating.measures import versions
 from gannet.evaluating.reals import refuse_nan, spread
-from gannet.evaluating.report import Page, Picture, Section, in_figures, told
+from gannet.evaluating.report import Page, Picture, in_figures, told
 from gannet.evaluation.estimate import Estimate, bootstrapped
 from gannet.evaluation.extractors import Extractor
 from gannet.evaluation.frechet import Space, frechet_of
@@ -29,6 +29,7 @@ from gannet.images import grid, to_float, to_uint8
 from gannet.networks import TRANSLATORS
 from gannet.networks.translator import Translator
 from gannet.sessions import same_data
+from gannet.tables import Section
 from gannet.training.ranks import ALONE
 
 BATCH = 32  # images at once

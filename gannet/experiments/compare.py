@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -15,9 +15,10 @@ from gannet.errors import UserError
 from gannet.evaluation.protocol import refuse_unlike
 from gannet.experiments.pictures import save_grids, save_overlaid
 from gannet.experiments.records import Group, at_the_same_moments, differences, find_runs, grouped, read_run
-from gannet.experiments.report import markdown
+from gannet.experiments.report import sections
 from gannet.experiments.statistics import Paired, Summary, paired
 from gannet.files import write_text
+from gannet.tables import Section, Sections
 
 NO_METRIC = (
     "no run has metric lines, so nothing is compared in numbers here: new runs have them with --train.evaluate-every K"
@@ -71,7 +72,7 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Sections):
     """Groups of runs, in what they differ, what was measured of each, and the pictures."""
 
     groups: tuple[Group, ...]
@@ -94,6 +95,7 @@ class Comparison:
                 "runs": [record.path.as_posix() for record in group.records],
                 "seeds": group.seeds,
                 "kimg": [record.kimg for record in group.records],
+                "states": [record.state for record in group.records],
                 "seconds": [record.seconds for record in group.records],
                 "evaluation_seconds": [record.evaluation_seconds for record in group.records],
                 "settings": {name: values[i] for name, values in self.differences.items()},
@@ -108,8 +110,8 @@ class Comparison:
             "pictures": [path.as_posix() for path in self.pictures],
         }
 
-    def __str__(self) -> str:
-        return markdown(self)
+    def sections(self) -> Iterator[Section]:
+        return sections(self)
 
 
 def compare(
@@ -122,10 +124,11 @@ def compare(
 
     Runs that differ in their seed alone are one group. `quality` is the value of the metric to which time is taken;
     without it the worst of the groups' best means. A comparison of the same runs is written anew, and `if_exists`
-    "replace" writes over another one. Raises `UserError` where there is no run, two are the same, `out` holds another
+    "replace" writes over another one. Raises `UserError` where there is no run, two are copies, `out` holds another
     report, the metrics were had by unlike protocols, or `quality` could be that of several metrics.
     """
-    groups = grouped([read_run(path) for path in find_runs([Path(run) for run in runs])])
+    paths, repeated = distinct([found for run in runs for found in find_runs([Path(run)])])
+    groups = grouped([read_run(path) for path in paths])
     folder = Path(out)
     if if_exists == "refuse":
         refuse_other(folder, groups)
@@ -139,13 +142,29 @@ def compare(
     pictures = save_overlaid(groups, metrics, folder / CURVES)
     with counted("sampling") as progress:
         grids, imageless = save_grids(groups, folder / GRIDS, progress)
-    written, said = tuple(pictures + grids), (*notes, *imageless)
+    written, said = tuple(pictures + grids), (*repeated, *unfinished(groups), *notes, *imageless)
     made = Comparison(tuple(groups), different, tuple(rows), tuple(tests), said, written)
     for path in {folder / CURVES, folder / GRIDS} - set(written):
         path.unlink(missing_ok=True)  # of what was compared before
     write_text(folder / FACTS, json.dumps(made.to_dict(), indent=2) + "\n")
-    write_text(folder / PAGE, str(made) + "\n")
+    write_text(folder / PAGE, str(made))
     return made
+
+
+def distinct(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The runs, each once, and sentences about those that were named more than once."""
+    found: dict[Path, list[Path]] = {}
+    for path in paths:
+        found.setdefault(path.resolve(), []).append(path)
+    repeated = [own[0].as_posix() for own in found.values() if len(own) > 1]
+    notes = [f"Named more than once, and counted once: {', '.join(repeated)}."] if repeated else []
+    return [own[0] for own in found.values()], notes
+
+
+def unfinished(groups: Sequence[Group]) -> list[str]:
+    """A sentence about runs that have not come to their end."""
+    found = [r.path.as_posix() for group in groups for r in group.records if r.state != "finished"]
+    return [f"Not at its end, so that its final value is that of now: {', '.join(found)}."] if found else []
 
 
 def refuse_other(folder: Path, groups: Sequence[Group]) -> None:

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from gannet.config import CONVERTER, read_recipe
+from gannet.config import CONVERTER, Recipe, amount, read_recipe
 from gannet.errors import UserError
 from gannet.evaluation.protocol import Score
-from gannet.sessions import holds_run
+from gannet.sessions import holds_run, is_locked
 from gannet.training.pictures import read_stats
 
 FREE = (
@@ -21,6 +21,8 @@ FREE = (
 )
 """Settings that do not change what is trained, and beginnings of their names."""
 MOST_IN_LABEL = 2
+ROUNDING = 1e-6  # kimg
+State = Literal["finished", "running", "stopped"]
 SAME = 0.25  # of the way from one evaluation to the next
 
 
@@ -82,6 +84,17 @@ class Record:
 
     evaluation_seconds: float = 0.0
     """Seconds that went into measuring samples."""
+    total_kimg: float = 0.0
+    """Its end."""
+    is_running: bool = False
+    """Whether a session is in its folder."""
+
+    @property
+    def state(self) -> State:
+        """Whether it has come to its end."""
+        if self.kimg >= self.total_kimg - ROUNDING:
+            return "finished"
+        return "running" if self.is_running else "stopped"
 
     @property
     def seconds(self) -> float:
@@ -135,7 +148,20 @@ def read_run(path: Path) -> Record:
     lines = read_stats(path / "stats.jsonl")
     stats = [line for line in lines if line["type"] == "stats"]
     spent = max((line.get("evaluation seconds", 0.0) for line in lines), default=0.0)
-    return Record(path, recipe.seed, settings, stats, metrics_of(lines), spent)
+    facts_of_end = {"total_kimg": end_of(recipe, lines), "is_running": is_locked(path)}
+    return Record(path, recipe.seed, settings, stats, metrics_of(lines), spent, **facts_of_end)
+
+
+def end_of(recipe: Recipe, lines: Sequence[Mapping[str, Any]]) -> float:
+    """The kimg at which a run ends, also one made longer since, or ended early by the autopilot; 0 if not known."""
+    length = recipe.train.length
+    for line in lines:
+        if line["type"] == "event" and line["event"] == "extended":
+            length = line["settings"]["train"]["length"]
+        elif line["type"] == "event" and line.get("change") == "stop":
+            return float(line["kimg"])
+    value, unit = amount(length)
+    return value if unit == "kimg" else 0.0
 
 
 def metrics_of(lines: Sequence[Mapping[str, Any]]) -> dict[str, Measured]:

@@ -1,17 +1,19 @@
-"""A comparison in words and tables: Markdown."""
+"""A comparison in words and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gannet.experiments.records import said
+from gannet.experiments.records import Record, said
 from gannet.experiments.statistics import Summary
 from gannet.plan import duration, short
-from gannet.tables import table
+from gannet.tables import Section
 
 if TYPE_CHECKING:
     from gannet.experiments.compare import Comparison, Row, Test
+
+STATES = {"running": "still running", "stopped": "stopped"}
 
 
 def value(number: float | None) -> str:
@@ -27,54 +29,61 @@ def spread(summary: Summary | None) -> list[str]:
     return [value(summary.mean), value(summary.std), interval]
 
 
-def markdown(found: Comparison) -> str:
+def sections(found: Comparison) -> Iterator[Section]:
     """The whole report."""
-    parts = ["# Comparison", runs(found)]
+    yield runs(found)
     if found.differences:
         rows = [[name, *(said(each) for each in values)] for name, values in found.differences.items()]
-        parts += ["What differs:", table(["setting", *(group.label for group in found.groups)], rows)]
+        yield Section("What differs", ["setting", *(group.label for group in found.groups)], rows)
     elif len(found.groups) == 1:
-        parts.append("All runs have the same settings, and differ in their seed alone.")
+        yield Section(lines=["All runs have the same settings, and differ in their seed alone."])
     for metric in dict.fromkeys(row.metric for row in found.rows):
         rows = [row for row in found.rows if row.metric == metric]
-        parts += [f"## {metric} ({rows[0].better} is better)", measured(rows)]
+        yield measured(rows)
         if rows[0].to_quality.quality is not None:
-            parts.append(reached(rows))
+            yield reached(rows)
         if tests := [test for test in found.tests if test.metric == metric]:
-            parts += [tested(tests), caution(tests)]
+            yield tested(tests)
+    lines = list(found.notes)
     if found.rows and not found.has_seeds:
-        parts.append("Each group is one run: how much of a difference is luck, several seeds tell (--seeds 3).")
-    parts += found.notes
+        lines.append("Each group is one run: how much of a difference is luck, several seeds tell (--seeds 3).")
     if found.pictures:
-        parts.append(f"Pictures: {', '.join(path.as_posix() for path in found.pictures)}")
-    return "\n\n".join(parts)
+        lines.append(f"Pictures: {', '.join(path.as_posix() for path in found.pictures)}")
+    yield Section(lines=lines)
 
 
-def runs(found: Comparison) -> str:
+def runs(found: Comparison) -> Section:
     """Which runs are in which group, how long they are, and how long they took."""
     rows = []
     for group in found.groups:
-        kimg = [record.kimg for record in group.records]
         seconds = Summary.of([record.seconds for record in group.records])
         measuring = Summary.of([record.evaluation_seconds for record in group.records])
-        length = short(kimg[0]) if min(kimg) == max(kimg) else f"{short(min(kimg))} to {short(max(kimg))}"
+        lengths = dict.fromkeys(length(record) for record in group.records)
         place = [record.path.as_posix() for record in group.records]
         seeds = ", ".join(map(str, group.seeds))
         times = [duration(seconds.mean), duration(measuring.mean) if measuring.mean else "-"]
-        rows.append([group.label, seeds, length, *times, place[0] + (", ..." if place[1:] else "")])
-    return table(["group", "seeds", "kimg", "training of a run", "and measuring it", "runs"], rows)
+        rows.append([group.label, seeds, ", ".join(lengths), *times, place[0] + (", ..." if place[1:] else "")])
+    header = ["group", "seeds", "kimg", "training of a run", "and measuring it", "runs"]
+    return Section("Comparison", header, rows)
 
 
-def measured(rows: Sequence[Row]) -> str:
+def length(record: Record) -> str:
+    """How long a run is, and of what, where it has not come to its end."""
+    if record.state == "finished":
+        return short(record.kimg)
+    return f"{short(record.kimg)} of {short(record.total_kimg)}, {STATES[record.state]}"
+
+
+def measured(rows: Sequence[Row]) -> Section:
     """Final and best value of each group."""
     header = ["group", "final, mean", "sd", "95% interval", "best, mean", "sd", "95% interval", "best at kimg"]
     cells = [
         [row.group, *spread(row.final), *spread(row.best), ", ".join(map(short, row.best_kimg)) or "-"] for row in rows
     ]
-    return table(header, cells)
+    return Section(f"{rows[0].metric} ({rows[0].better} is better)", header, cells)
 
 
-def reached(rows: Sequence[Row]) -> str:
+def reached(rows: Sequence[Row]) -> Section:
     """Time to the quality."""
     cells = []
     for row in rows:
@@ -85,11 +94,12 @@ def reached(rows: Sequence[Row]) -> str:
         num = sum(kimg is not None for kimg in found.kimg_of_runs.values())
         cells.append([row.group, *when, f"{num} of {len(row.seeds)}"])
     quality = value(rows[0].to_quality.quality)
-    return table(["group", f"kimg to a mean of {quality}", f"time to a mean of {quality}", "runs that reach it"], cells)
+    header = ["group", f"kimg to a mean of {quality}", f"training to a mean of {quality}", "runs that reach it"]
+    return Section("", header, cells)
 
 
-def tested(tests: Sequence[Test]) -> str:
-    """The paired tests."""
+def tested(tests: Sequence[Test]) -> Section:
+    """The paired tests, and what they cannot say."""
     cells = []
     for test in tests:
         found = test.paired
@@ -98,7 +108,8 @@ def tested(tests: Sequence[Test]) -> str:
         cells.append(
             [names, test.of, seeds, *spread(found.difference), f"{found.p:.3g} (at least {found.smallest_p:.3g})"]
         )
-    return table(["paired over seeds", "at", "seeds", "mean", "sd", "95% t-interval", "p, sign flips"], cells)
+    header = ["paired over seeds", "at", "seeds", "mean", "sd", "95% t-interval", "p, sign flips"]
+    return Section("", header, cells, [caution(tests)])
 
 
 def caution(tests: Sequence[Test]) -> str:

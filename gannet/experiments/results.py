@@ -1,7 +1,7 @@
 """What a sweep found: a table, JSON, and the metric against each setting that varied."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,17 +9,20 @@ from typing import Any
 from gannet.evaluation.protocol import Score, refuse_unlike
 from gannet.experiments.pictures import panels_for, save
 from gannet.experiments.records import Group
-from gannet.experiments.report import spread
+from gannet.experiments.report import value
 from gannet.experiments.statistics import Summary
 from gannet.files import write_text
 from gannet.plan import duration, short
 from gannet.sessions import quote
-from gannet.tables import table
+from gannet.tables import Section, Sections
+
+AGAIN = 3  # seeds that are proposed
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A trial that has ended: its settings, how it ended, and the best of its metric, over seeds."""
+    """A trial that has ended: its settings, how it ended, and its metric at the best and at the end, over seeds."""
 
     number: int
     settings: Mapping[str, str]
@@ -30,8 +33,21 @@ class Result:
     seconds: float
     best: Summary | None
     best_kimg: list[float]
+    final: Summary | None
     score: Score | None
     """One of its numbers, for the metric's name, direction and protocol."""
+    best_interval: Interval | None = None
+    """95%, of the mean over seeds; of one seed that of the number itself."""
+    final_interval: Interval | None = None
+    at_first: int = 0
+    """How many of its runs were at their best when they were first measured."""
+    fallen: int = 0
+    """How many ended worse than their best, and the intervals of both numbers do not meet."""
+
+    @property
+    def name(self) -> str:
+        """That of its folder."""
+        return name_of(self.number)
 
     @property
     def objective(self) -> float | None:
@@ -44,7 +60,8 @@ class Result:
 def result_of(note: Mapping[str, Any], group: Group) -> Result:
     """A trial's result from its runs, and from what was noted when it ended."""
     measured = [next(iter(record.metrics.values())) for record in group.records if record.metrics]
-    bests = [each.best for each in measured]
+    bests, finals = [each.scores[each.best] for each in measured], [each.scores[-1] for each in measured]
+    best, final = (Summary.of([score.value for score in some]) if some else None for some in (bests, finals))
     return Result(
         number=note["number"],
         settings=note["settings"],
@@ -53,14 +70,38 @@ def result_of(note: Mapping[str, Any], group: Group) -> Result:
         runs=[record.path.as_posix() for record in group.records],
         kimg=max((record.kimg for record in group.records), default=0.0),
         seconds=sum(record.seconds for record in group.records),
-        best=Summary.of([float(m.values[b]) for m, b in zip(measured, bests, strict=True)]) if measured else None,
-        best_kimg=[float(each.kimg[best]) for each, best in zip(measured, bests, strict=True)],
+        best=best,
+        best_kimg=[float(each.kimg[each.best]) for each in measured],
+        final=final,
         score=measured[0].scores[0] if measured else None,
+        best_interval=interval(best, bests),
+        final_interval=interval(final, finals),
+        at_first=sum(each.best == 0 and len(each.scores) > 1 for each in measured),
+        fallen=sum(are_apart(*both) for both in zip(bests, finals, strict=True)),
     )
 
 
+def interval(summary: Summary | None, scores: Sequence[Score]) -> Interval | None:
+    """That of the mean over seeds, or of the one number."""
+    if summary is None:
+        return None
+    low, high = (summary.low, summary.high) if len(scores) > 1 else (scores[0].low, scores[0].high)
+    return None if low is None or high is None else (low, high)
+
+
+def are_apart(one: Score, other: Score) -> bool:
+    """Whether the intervals of two numbers do not meet."""
+    ends = (one.low, one.high, other.low, other.high)
+    return None not in ends and (one.high < other.low or other.high < one.low)
+
+
+def name_of(number: int) -> str:
+    """What a trial is called, everywhere."""
+    return f"trial{number:03}"
+
+
 @dataclass(frozen=True)
-class Swept:
+class Swept(Sections):
     """A sweep and its results, the best first."""
 
     out: Path
@@ -75,31 +116,29 @@ class Swept:
         found = [asdict(each) for each in self.results]
         return {"out": self.out.as_posix(), "finished": self.finished, "trials": self.num, "results": found}
 
-    def __str__(self) -> str:
-        return "\n\n".join([f"# Sweep: {len(self.results)} of {self.num} trials", self.table(), *self.notes()])
+    def sections(self) -> Iterator[Section]:
+        header, rows = self.table()
+        yield Section(f"Sweep: {len(self.results)} of {self.num} trials", header, rows, self.notes())
 
-    def table(self) -> str:
+    def table(self) -> tuple[list[str], list[list[str]]]:
         """A row for each trial, the best first."""
         score = next((each.score for each in self.results if each.score), None)
         metric = f"best {score.metric} ({score.better} is better)" if score else "metric"
-        header = ["trial", *self.names, metric, "sd", "95% interval", "best at kimg", "kimg", "training", "state"]
+        measured = [metric, "95% interval", "at kimg", "final", "95% interval"]
         rows = []
         for each in self.results:
             values = [each.settings[name] for name in self.names]
-            cells = spread(each.best)
             at = ", ".join(short(kimg) for kimg in each.best_kimg) or "-"
-            took = [short(each.kimg), duration(each.seconds), each.state]
-            rows.append([f"{each.number + 1}", *values, *cells, at, *took])
-        return table(header, rows)
+            best, final = in_cells(each.best, each.best_interval), in_cells(each.final, each.final_interval)
+            rows.append([each.name, *values, *best, at, *final, short(each.kimg), duration(each.seconds), each.state])
+        return ["trial", *self.names, *measured, "kimg", "training", "state"], rows
 
     def notes(self) -> list[str]:
         """What to know, and what to do next."""
-        found = [f"Trial {each.number + 1} {each.state}: {each.reason}" for each in self.results if each.reason]
+        found = [f"{each.name} {each.state}: {each.reason}" for each in self.results if each.reason]
         best = next((each for each in self.results if each.objective is not None), None)
         if best:
-            found.append(f"Train as the best one did: gannet train --recipe {quote(Path(best.runs[0]))}")
-            if len(best.runs) == 1:
-                found.append("Each trial is one run: how much of a difference is luck, several seeds tell (--seeds 3).")
+            found += about_winner(best)
         if not self.finished:
             found.append("Interrupted, all saved: the same command goes on.")
         return found
@@ -110,8 +149,8 @@ class Swept:
         Raises `UserError` where protocols are unlike: then the results are in the JSON alone, and not ranked.
         """
         write_text(self.out / "results.json", json.dumps(self.to_dict(), indent=2) + "\n")
-        refuse_unlike((f"trial {each.number + 1}", each.score) for each in self.results if each.score)
-        write_text(self.out / "results.md", f"{self}\n")
+        refuse_unlike((each.name, each.score) for each in self.results if each.score)
+        write_text(self.out / "results.md", str(self))
         if any(each.best for each in self.results):
             self.draw()
 
@@ -134,6 +173,37 @@ class Swept:
             panel.set_xlabel(name)
             panel.grid(alpha=0.3)
         save(figure, self.out / "results.png")
+
+
+def in_cells(summary: Summary | None, interval: Interval | None) -> list[str]:
+    """A mean and its interval; dashes for none."""
+    return [
+        value(summary.mean if summary else None),
+        f"{value(interval[0])} to {value(interval[1])}" if interval else "-",
+    ]
+
+
+def about_winner(best: Result) -> list[str]:
+    """What speaks against it, and how to find out."""
+    found, num = [], len(best.runs)
+    of = "" if num == 1 else " in {} of " + f"{num} runs"
+    if best.at_first:
+        found.append(
+            f"{best.name} was at its best when it was first measured{of.format(best.at_first)}, which is luck more "
+            "often than quality: look at its value at the end."
+        )
+    if best.fallen:
+        found.append(f"{best.name} ended worse than its best, by more than the intervals{of.format(best.fallen)}.")
+    if num == 1:
+        found.append(
+            "Each trial is one run, and its intervals are of that run's numbers: how much of a difference is luck, "
+            "several seeds tell (--seeds 3)."
+        )
+    first = Path(best.runs[0])
+    after = max(int(Path(run).name.removeprefix("seed")) for run in best.runs) + 1
+    seeds = ",".join(str(after + i) for i in range(AGAIN))
+    how = f"gannet train --recipe {quote(first)} --seeds {seeds}"
+    return [*found, f"The best of many is too good by its luck. {best.name} with other seeds: {how}"]
 
 
 def numbers(texts: Sequence[str]) -> dict[str, float] | None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from gannet.config import Data, Recipe, changed
 from gannet.display import counted
 from gannet.errors import DivergedError, UserError
+from gannet.experiments.records import read_run
 from gannet.options import Train
-from gannet.plan import Plan, duration, find_recipe, make_plan, run_name, start, where_now
+from gannet.plan import Plan, duration, find_recipe, make_plan, run_name, short, start, where_now
 from gannet.sessions import (
     Trained,
     Watcher,
@@ -78,6 +79,8 @@ class Series:
     device: str | None = None
     watch: Callable[[int], Watcher | None] = lambda seed: None
     """Who sees the run of a seed while it goes on, and may stop it."""
+    name: str = ""
+    """Of what the runs are, where they are part of more."""
     folders: dict[int, Path] = field(default_factory=dict)
     plan: Plan | None = None
     initial: Initial | None = None
@@ -111,8 +114,9 @@ class Series:
     def play(self) -> list[Trained]:
         """Trains one run after another, to the end or until one is stopped, and returns those that were begun.
 
-        A run that diverges does not keep the others from being trained. Raises `UserError` where a folder holds a
-        run already and it is not to go on, and after the last run `DivergedError` where one diverged.
+        A run that diverges does not keep the others from being trained, and Ctrl-C before a run's first step is a stop
+        as well. Raises `UserError` where a folder holds a run already and it is not to go on, and after the last run
+        `DivergedError` where one diverged.
         """
         trained: list[Trained] = []
         failures: list[str] = []
@@ -125,6 +129,10 @@ class Series:
                         raise
                     failures.append(f"seed {seed}: {error}")
                     continue
+                except KeyboardInterrupt:
+                    if ranks.num > 1 or not self.folders:
+                        raise
+                    return trained
             if not trained[-1].finished:
                 return trained
         if failures:
@@ -135,27 +143,29 @@ class Series:
         """The run of one seed, on the first rank."""
         if not self.folders:
             self.begin(ranks)
-        path = self.folders[seed]
-        left = len(self.seeds) - number + 1
-        pace = f", about {duration(sum(self.took) / len(self.took) * left)} left" if self.took else ""
-        if len(self.seeds) > 1:
-            print(f"seed {seed}: run {number} of {len(self.seeds)}{pace}")
-        watcher = self.watch(seed)
+        path, watcher = self.folders[seed], self.watch(seed)
+        of = f"seed {seed} ({number} of {len(self.seeds)})" if len(self.seeds) > 1 or not self.name else ""
+        name = ", ".join(filter(None, (self.name, of)))
+        began = time.monotonic()
         if holds_run(path):
             with alone_in(path):
-                return resume_first(path, {}, self.moved, self.device, self.track, self.allow_code, ranks, watcher)
-        if self.plan is None:
-            self.make(ranks)
-        assert self.plan is not None
-        plan = replace(
-            self.plan,
-            recipe=replace(self.plan.recipe, seed=seed),
-            engine=replace(self.plan.engine, ranks=ranks),
-            lines=[] if self.took else self.plan.lines,
-        )
-        began = time.monotonic()
-        trained = train_plan(plan, path, self.allow_code, self.track, self.initial, watcher)
-        self.took.append(time.monotonic() - began)
+                more = (self.device, self.track, self.allow_code, ranks, watcher, name)
+                trained = resume_first(path, {}, self.moved, *more)
+        else:
+            if self.plan is None:
+                self.make(ranks)
+            assert self.plan is not None
+            plan = replace(
+                self.plan,
+                recipe=replace(self.plan.recipe, seed=seed),
+                engine=replace(self.plan.engine, ranks=ranks),
+                lines=[] if self.took else self.plan.lines,
+            )
+            trained = train_plan(plan, path, self.allow_code, self.track, self.initial, watcher, name)
+            self.took.append(time.monotonic() - began)
+        if trained.finished or (watcher and watcher.stop):
+            left = sum(self.took) / len(self.took) * (len(self.seeds) - number) if self.took else 0
+            print(in_one_line(name, trained, f"about {duration(left)} left" if left else ""), flush=True)
         return trained
 
     def begin(self, ranks: Ranks) -> None:
@@ -177,6 +187,19 @@ class Series:
         self.plan, self.initial = self.planned(ranks, like)
         if self.plan.recipe.train.autopilot:
             raise UserError("autopilot changes settings, and runs that are compared have the same: leave it out")
+
+
+def in_one_line(name: str, trained: Trained, left: str) -> str:
+    """How a run ended: its length, its times, its metric at the end and at its best."""
+    record = read_run(trained.path)
+    parts = [f"{short(record.kimg)} kimg in {duration(record.seconds)}"]
+    if record.evaluation_seconds:
+        parts.append(f"measured in {duration(record.evaluation_seconds)}")
+    for metric, found in record.metrics.items():
+        best = f"{found.values[found.best]:.4g} at {short(float(found.kimg[found.best]))} kimg"
+        parts.append(f"{metric} {found.values[-1]:.4g}, best {best}")
+    ended = [] if trained.finished else ["stopped, behind the others"]
+    return "; ".join([f"{name}: {', '.join(parts)}", *ended, str(trained.path), *filter(None, [left])])
 
 
 def named(seeds: Sequence[int], runs: Path, name: str, go_on: bool) -> dict[int, Path]:

@@ -17,7 +17,7 @@ from gannet import options
 from gannet.config import CONVERTER, Recipe, changed, overridden
 from gannet.errors import DivergedError, UserError
 from gannet.experiments.records import Group, find_runs, flat, read_run, said
-from gannet.experiments.results import Result, Swept, result_of
+from gannet.experiments.results import Result, Swept, name_of, result_of
 from gannet.experiments.seeds import Series, parse_seeds, planned_like
 from gannet.experiments.vary import Listed, Ranged, RecipeOf, checked, parse_vary
 from gannet.files import told, write_text
@@ -173,14 +173,14 @@ class Sweep:
         the first of all is impossible, so may the others be, and it raises its `UserError`.
         """
         for trial in strategy:
-            print(f"trial {trial.number + 1} of {strategy.num}: {trial}")
             folder, reason = folder_of(self.out, trial.number), ""
+            name = f"{folder.name} ({trial.number + 1} of {strategy.num}): {trial}"
             if (folder / ENDED).exists():  # and a kill kept it from being told
                 ended = result(folder)
                 strategy.told(trial, ended.state, ended.objective)
                 continue
             try:
-                state = self.one(trial, planned, strategy.watch(trial))
+                state = self.one(trial, planned, strategy.watch(trial), name)
             except DivergedError as error:
                 state, reason = "diverged", str(error)
             except UserError as error:
@@ -191,13 +191,13 @@ class Sweep:
             if state == "interrupted":
                 return False
             if reason:
-                print(f"trial {trial.number + 1} {state}: {reason}")
+                print(f"{name}: {state}: {reason}")
             note = {"number": trial.number, "settings": dict(trial.settings), "state": state, "reason": reason}
             write_text(folder / ENDED, json.dumps(note, indent=2) + "\n")
             strategy.told(trial, state, result(folder).objective)
         return True
 
-    def one(self, trial: Trial, planned: Mapping[str, Any], watcher: Watcher | None) -> str:
+    def one(self, trial: Trial, planned: Mapping[str, Any], watcher: Watcher | None, name: str) -> str:
         """Trains the runs of a trial, one for each seed; how it ended."""
         recipe = overridden(self.recipe_of(trial.settings), planned)
         data = recipe.data
@@ -219,8 +219,10 @@ class Sweep:
             allow_code=self.allow_code,
             moved=where_now(data, data.source),
             watch=lambda seed: watcher if seed == first else None,
+            name=name,
         )
-        if series.play()[-1].finished:
+        trained = series.play()
+        if len(trained) == len(self.seeds) and trained[-1].finished:
             return "done"
         return "pruned" if watcher and watcher.stop else "interrupted"
 
@@ -257,7 +259,7 @@ def folder_for(out: Path) -> Iterator[None]:
 
 
 def folder_of(out: Path, number: int) -> Path:
-    return out / f"trial{number:03}"
+    return out / name_of(number)
 
 
 def without_paths(recipe: Recipe) -> dict[str, Any]:

@@ -51,8 +51,10 @@ def test_each_seed_is_the_run_that_it_would_be_alone(pictures: Pictures, capsys:
     data = str(pictures())
     assert main(["train", data, *OPTIONS, "--seeds", "2", "--run", "both"]) == 0
     said = capsys.readouterr().out
-    assert "seed 0: run 1 of 2\n" in said and re.search(r"seed 1: run 2 of 2, about \d+ s left\n", said)
-    assert said.count("recipe  dcgan-shapes") == 1
+    first, second = (line for line in said.splitlines() if line.startswith("seed "))
+    assert said.count("recipe  dcgan-shapes") == 1 and "kimg 0.0" not in said and "try next" not in said
+    assert re.fullmatch(r"seed 0 \(1 of 2\): 0\.024 kimg in \d+ s; both/seed0; about \d+ s left", first)
+    assert re.fullmatch(r"seed 1 \(2 of 2\): 0\.024 kimg in \d+ s; both/seed1", second)
     assert main(["train", data, *OPTIONS, "--seed", "1", "--run", "alone"]) == 0
     assert weights("both/seed1") == weights("alone") != weights("both/seed0")
     both, alone = (read_recipe(Path(run) / "recipe.toml")[0] for run in ("both/seed1", "alone"))
@@ -84,6 +86,19 @@ def test_a_stop_says_how_to_go_on_and_that_does(pictures: Pictures, capsys: Capt
     assert main([*command[:-1], "whole"]) == 0
     for seed in (0, 3, 4):
         assert weights(f"three/seed{seed}") == weights(f"whole/seed{seed}")
+
+
+def test_ctrl_c_before_the_first_step_says_how_to_go_on(
+    pictures: Pictures, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def played(plan: Any, path: Path, *more: Any) -> Any:
+        if plan.recipe.seed == 1:
+            raise KeyboardInterrupt
+        return sessions.train_plan(plan, path, *more)
+
+    monkeypatch.setattr(module, "train_plan", played)
+    assert main(["train", str(pictures()), *OPTIONS, "--seeds", "3", "--run", "three"]) == 4
+    assert "1 of 3 seeds are finished; the same command with --run three" in capsys.readouterr().out
 
 
 def test_missing_seeds_are_as_long_as_those_that_are_there(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +164,11 @@ def test_a_private_run_of_two_folders_goes_on(monkeypatch: pytest.MonkeyPatch, t
     def never(ranks: Ranks) -> Plan:
         raise AssertionError("the run is there: it needs no plan")
 
-    monkeypatch.setattr(module, "resume_first", lambda path, length, data, *more: told.append(dict(data)))
+    def gone_on(path: Path, length: Any, data: Any, *more: Any) -> sessions.Trained:
+        told.append(dict(data))
+        return sessions.Trained(path, finished=False)
+
+    monkeypatch.setattr(module, "resume_first", gone_on)
     recipe = changed(find_recipe("cyclegan"), "data", other="b", private=True)
     (tmp_path / "seed0").mkdir()
     (tmp_path / "seed0" / "recipe.toml").touch()

@@ -1,7 +1,9 @@
 """`gannet sweep`: real tiny runs in a grid, stopped, gone on with, diverging; the tables."""
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +15,8 @@ from gannet.config import read_recipe
 from gannet.errors import DivergedError, UserError
 from gannet.evaluation.protocol import Score
 from gannet.experiments import seeds as seeds_module
-from gannet.experiments.results import Result, Swept
+from gannet.experiments.records import Group, read_run
+from gannet.experiments.results import Result, Swept, about_winner, result_of
 from gannet.experiments.statistics import Summary
 from gannet.experiments.sweep import images_of, refuse_other
 from gannet.sessions import train_plan
@@ -76,7 +79,7 @@ def test_a_trial_is_as_good_as_the_mean_of_its_seeds(asked: Callable[..., int], 
     (found,) = json.loads(Path("swept/results.json").read_text("utf-8"))["results"]
     assert found["best"]["values"] == pytest.approx([1.5, 5.5]) and found["best"]["mean"] == pytest.approx(3.5)
     assert [Path(run).name for run in found["runs"]] == ["seed0", "seed4"]
-    assert "gannet train --recipe swept/trial000/seed0" in capsys.readouterr().out
+    assert "gannet train --recipe swept/trial000/seed0 --seeds 5,6,7" in capsys.readouterr().out
 
 
 def test_another_sweep_in_the_same_folder_is_refused(asked: Callable[..., int], capsys: Capture) -> None:
@@ -105,7 +108,7 @@ def test_what_diverges_or_cannot_be_is_noted_and_the_rest_goes_on(
     states = {each["number"]: each["state"] for each in found}
     assert states == {0: "done", 1: "done", 2: "refused", 3: "diverged", 4: "diverged", 5: "refused"}
     said = Path("swept/results.md").read_text("utf-8")
-    assert "Trial 4 diverged: seed 0: training diverged" in said and "Trial 3 refused: " in said
+    assert "trial003 diverged: seed 0: training diverged" in said and "trial002 refused: " in said
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,8 @@ def test_ranks_are_refused(asked: Callable[..., int], capsys: Capture, monkeypat
 def result(number: int, best: float, state: str = "done", **protocol: str | int) -> Result:
     score = Score("precision", best, best, best, "higher", protocol)
     runs = [f"swept/trial{number:03}/seed0"]
-    return Result(number, {"optim.D.lr": "1e-4"}, state, "", runs, 4.0, 40.0, Summary.of([best]), [2.0], score)
+    summary = Summary.of([best])
+    return Result(number, {"optim.D.lr": "1e-4"}, state, "", runs, 4.0, 40.0, summary, [2.0], summary, score)
 
 
 def test_higher_is_better_where_the_metric_says_so() -> None:
@@ -143,13 +147,39 @@ def test_higher_is_better_where_the_metric_says_so() -> None:
 
 def test_the_table_by_hand(tmp_path: Path) -> None:
     found = Swept(tmp_path, ["optim.D.lr"], [result(1, 0.5), result(0, 0.25, "pruned")], 2, True)
-    rows = found.table().splitlines()
-    header = "| trial | optim.D.lr | best precision (higher is better) | sd | 95% interval | best at kimg | kimg |"
-    assert rows[0] == f"{header} training | state |"
-    assert rows[2:] == [
-        "| 2 | 1e-4 | 0.5 | - | - | 2 | 4 | 40 s | done |",
-        "| 1 | 1e-4 | 0.25 | - | - | 2 | 4 | 40 s | pruned |",
+    header, rows = found.table()
+    assert header[:4] == ["trial", "optim.D.lr", "best precision (higher is better)", "95% interval"]
+    assert header[4:] == ["at kimg", "final", "95% interval", "kimg", "training", "state"]
+    assert rows == [
+        ["trial001", "1e-4", "0.5", "-", "2", "0.5", "-", "4", "40 s", "done"],
+        ["trial000", "1e-4", "0.25", "-", "2", "0.25", "-", "4", "40 s", "pruned"],
     ]
+    how = "gannet train --recipe swept/trial001/seed0 --seeds 1,2,3"
+    assert found.notes()[-1].endswith(how) and "| trial001 | 1e-4 | 0.5 |" in str(found)
+
+
+def test_what_speaks_against_the_best_one_is_said(by_hand: Callable[..., Path]) -> None:
+    """Two seeds are best at first, and one of these ends clearly worse; each number is known to 0.5."""
+    note = {"number": 3, "settings": {"optim.D.lr": "1e-4"}, "state": "done", "reason": ""}
+    values = ({1.0: 1.0, 2.0: 2.0, 4.0: 4.0}, {1.0: 1.0, 4.0: 1.8}, {1.0: 3.0, 2.0: 2.0})
+    records = []
+    for seed, kid in enumerate(values):
+        record = read_run(by_hand(f"trial003/seed{seed}", seed, kid))
+        measured = record.metrics["KID"]
+        scores = tuple(replace(each, low=each.value - 0.5, high=each.value + 0.5) for each in measured.scores)
+        records.append(replace(record, metrics={"KID": replace(measured, scores=scores)}))
+    found = result_of(note, Group("it", tuple(records)))
+    assert (found.at_first, found.fallen, found.best_kimg) == (2, 1, [1.0, 1.0, 2.0])
+    assert found.final and found.final.values == (4.0, 1.8, 2.0)
+    assert found.final_interval == (found.final.low, found.final.high)
+    first, second, last = about_winner(found)
+    assert first.startswith("trial003 was at its best when it was first measured in 2 of 3 runs, which is luck")
+    assert second == "trial003 ended worse than its best, by more than the intervals in 1 of 3 runs."
+    assert last.endswith("--seeds 3,4,5")
+    alone = result_of(note, Group("it", tuple(records[:1])))
+    assert (alone.best_interval, alone.final_interval) == ((0.5, 1.5), (3.5, 4.5))
+    sound = about_winner(result_of(note, Group("it", tuple(records[2:]))))
+    assert [line for line in sound if "trial003" in line] == sound[-1:]
 
 
 def test_unlike_protocols_make_no_table(tmp_path: Path) -> None:
@@ -180,7 +210,28 @@ def test_other_images_are_another_sweep() -> None:
 def test_a_sweep_says_its_plan_once(asked: Callable[..., int], capsys: Capture) -> None:
     assert asked("--vary", "D.norm=spectral,batch") == 0
     said = capsys.readouterr().out
-    assert said.count("\nbudget  ") == 1 and said.count("\nrun     swept/trial") == 2
+    plan, first, second, table = re.split(r"^(?=trial00|Sweep)", said, maxsplit=3, flags=re.MULTILINE)
+    assert plan.count("\nbudget  ") == 1 and table.startswith("Sweep: 2 of 2 trials\n")
+    for number, norm, line in ((0, "spectral", first), (1, "batch", second)):
+        begin = rf"trial00{number} \({number + 1} of 2\): D\.norm {norm}: 0\.024 kimg in \d+ s(, measured in \d+ s)?"
+        assert re.match(rf"{begin}, KID \S+, best \S+ at 0\.012 kimg; swept/trial00{number}/seed0\n", line)
+        assert "kimg 0.0" not in line and "try next" not in line
+
+
+def test_ctrl_c_before_the_first_step_of_a_trial_keeps_what_is_finished(
+    asked: Callable[..., int], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def played(plan: Any, path: Path, *more: Any) -> Any:
+        if plan.recipe.D.settings["norm"] == "batch":
+            raise KeyboardInterrupt
+        return train_plan(plan, path, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seeds_module, "train_plan", played)
+        assert asked("--vary", "D.norm=spectral,batch") == 4
+    assert "Interrupted, all saved: the same command goes on." in capsys.readouterr().out
+    assert [each["number"] for each in json.loads(Path("swept/results.json").read_text("utf-8"))["results"]] == [0]
+    assert asked("--vary", "D.norm=spectral,batch") == 0
 
 
 def test_a_sweep_that_cannot_be_measured_leaves_nothing(
