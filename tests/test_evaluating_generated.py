@@ -197,7 +197,12 @@ def test_classes_are_measured_by_themselves(tmp_path: Path, eyes: Counting, monk
     ("asked", "says"),
     [
         ({"num": 31}, "has 30 images, and --num asks for 31"),
-        ({"metrics": ["fid"]}, "there is no metric 'fid'"),
+        ({"metrics": ["fod"]}, "there is no metric 'fod': choose from frechet, kid, .* ppl, fid, fd-dinov2"),
+        (
+            {"metrics": ["FID"]},
+            "FID is the Frechet distance with --extractor inception alone: with pixels ask for f",
+        ),
+        ({"metrics": ["fd-dinov2"]}, "FD-DINOv2 is the Frechet distance with --extractor dinov2 alone"),
         ({"metrics": ["is"]}, "take --extractor inception"),
         ({"metrics": ["ppl"]}, "the path length in w, which .* has not"),
         ({"useful": True}, "images that the run has held out"),
@@ -396,10 +401,12 @@ def test_the_path_length_alone_looks_at_no_image(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(measures, "Lpips", lambda device: lambda one, other: (one - other).square().sum((1, 2, 3)))
     monkeypatch.setattr(evaluating, "open_extractor", lambda *asked: pytest.fail("the extractor is loaded"))
     run, other = untrained(tmp_path / "run", "stylegan2"), save(tmp_path / "other", noise(2, 30))
-    found = evaluate(run, other, metrics=["ppl"], num=20)
+    found = evaluate(run, other, metrics=["PPL"], num=20)
     assert list(values(found)) == ["PPL"] and str(found).startswith(f"# {run}\n")
     with pytest.raises(UserError, match=r"the path length in w, which .* has not"):
         evaluate(other, other, metrics=["ppl"])
+    with pytest.raises(UserError, match="there is no metric 'none'"):
+        evaluate(run, other, metrics=["none"])
 
 
 def test_a_set_that_is_too_small_for_a_metric_is_named(tmp_path: Path, eyes: Counting) -> None:

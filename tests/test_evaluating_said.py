@@ -15,6 +15,7 @@ from gannet.data.dataset import opened, prepare
 from gannet.errors import UserError
 from gannet.evaluating import beyond, generated, sides
 from gannet.evaluating.judge import Judge
+from gannet.evaluating.measures import names_of
 from gannet.evaluation.protocol import refuse_unlike
 from gannet.evaluation.usefulness import usefulness
 
@@ -97,3 +98,34 @@ def test_a_generator_that_makes_one_image_is_told(tmp_path: Path, monkeypatch: p
         assert all(np.isfinite([score.value, score.low, score.high]).all() for score in found.scores)
         assert found.copying and found.copying.verdict == "too few"
         assert is_told == ("whether G copies: 1 different sample." in found.copying.sentence)
+
+
+def test_the_names_of_the_field_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    extract = Pixels()
+    for extractor, name in (("inception", "FID"), ("dinov2", "fd-dinov2"), ("pixels", "Frechet")):
+        monkeypatch.setattr(extract, "name", extractor)
+        assert names_of([name, "KID", "frechet"], extract) == ("frechet", "kid")
+
+
+def test_a_folder_against_itself_is_warned_of(tmp_path: Path) -> None:
+    one, same = (save(tmp_path / name, noise(1, 24)) for name in ("one", "same"))
+    other = save(tmp_path / "other", noise(2, 24))
+    for against, is_told in ((one, True), (same, True), (other, False)):
+        notes = evaluate(one, against, metrics=["kid"]).notes
+        assert any(note.startswith("Warning: both sides are the very same images") for note in notes) == is_told
+
+
+def test_what_holds_no_images_is_said(tmp_path: Path) -> None:
+    images = save(tmp_path / "images", noise(1, 24))
+    run, _ = a_run(tmp_path, images)
+    run.rename(tmp_path / "seed0")
+    (tmp_path / "G.onnx").touch()
+    for asked, says in (
+        ([tmp_path], f"is a folder of runs: measure one, as in gannet evaluate {tmp_path}/seed0, or see"),
+        ([tmp_path, images], "is a folder of runs"),
+        ([images, tmp_path / "seed0"], "seed0 is a run, and its pictures are no data to measure against"),
+        ([tmp_path / "G.onnx"], f"gannet sample {tmp_path}/G.onnx --num 2048 --out samples, and measure these"),
+    ):
+        with pytest.raises(UserError, match=says) as caught:
+            evaluate(*asked)
+        assert "\n" not in str(caught.value)

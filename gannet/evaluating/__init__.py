@@ -25,6 +25,8 @@ from gannet.sessions import holds_run, quote, recorded
 from gannet.training.engine import find_device
 from gannet.training.ranks import Ranks, launched
 
+NETWORKS = (".onnx", ".safetensors")
+
 __all__ = ["Evaluation", "Report", "evaluate"]
 
 
@@ -141,6 +143,7 @@ def run_of(place: Place) -> tuple[Path | None, Recipe | None, dict[str, Any]]:
     Raises `UserError` where a private run is not told where its images are.
     """
     path = place.path
+    refuse_what_holds_no_images(place)
     if place.against:
         refuse({"--data": place.data}, "the real images are those in DATA")
     for folder in (path, *path.absolute().parents[:2]) if holds_generator(path) else (path,):
@@ -148,6 +151,27 @@ def run_of(place: Place) -> tuple[Path | None, Recipe | None, dict[str, Any]]:
             return folder, *recorded(folder, {"source": place.against or place.data, "other": place.other})
     refuse({"--data": place.data, "--other": place.other}, f"{path} is no run")
     return None, None, {}
+
+
+def refuse_what_holds_no_images(place: Place) -> None:
+    """Raises `UserError` for a folder of runs, a network in a file, and a run in the place of images."""
+    path = place.path
+    if path.suffix.lower() in NETWORKS:
+        raise UserError(
+            f"{path} is a network in a file: make images with gannet sample {quote(path)} --num 2048 --out samples, "
+            "and measure these, as in gannet evaluate samples DATA"
+        )
+    inside = sorted(path.iterdir()) if path.is_dir() and not holds_run(path) and not holds_generator(path) else []
+    if runs := [child for child in inside if holds_run(child)]:
+        raise UserError(
+            f"{path} is a folder of runs: measure one, as in gannet evaluate {quote(runs[0])}, or see them side by "
+            f"side with gannet compare {quote(path)}"
+        )
+    if place.against and holds_run(Path(place.against)):
+        raise UserError(
+            f"{place.against} is a run, and its pictures are no data to measure against: name the images, or see runs "
+            f"side by side with gannet compare {quote(path)} {quote(Path(place.against))}"
+        )
 
 
 def holds_generator(path: Path) -> bool:

@@ -12,7 +12,7 @@ from gannet.data.cache import cache_folder
 from gannet.display import counted
 from gannet.errors import UserError, one_line
 from gannet.evaluating.judge import Judge, refuse_few
-from gannet.evaluating.measures import METRICS, names_of
+from gannet.evaluating.measures import METRICS, known, names_of
 from gannet.evaluation.extractors import Extractor, open_extractor
 from gannet.evaluation.protocol import Score
 from gannet.generation.load import Generator, generator_of
@@ -71,8 +71,8 @@ def extractor_for(recipe: Recipe, device: torch.device, allow_code: bool = False
         )
     with counted("loading the extractor") as progress:
         extract = open_extractor(recipe.train.extractor, device, cache_folder(), allow_code, progress)
-    names_of([recipe.train.metric], extract)
-    if METRICS[recipe.train.metric].needs == "w":
+    (metric,) = names_of([recipe.train.metric], extract)
+    if METRICS[metric].needs == "w":
         raise UserError(
             f"--train.metric {recipe.train.metric} is best where G has collapsed, and no measure for the best weights:"
             f" choose another, and ask for it with gannet evaluate --metrics {recipe.train.metric}"
@@ -82,7 +82,7 @@ def extractor_for(recipe: Recipe, device: torch.device, allow_code: bool = False
 
 def check_enough(recipe: Recipe, num_real: int) -> None:
     """Raises `UserError` where so many real images are too few for the metric of `recipe`."""
-    refuse_few([recipe.train.metric], recipe.train.evaluate_num, num_real)
+    refuse_few([known(recipe.train.metric)], recipe.train.evaluate_num, num_real)
 
 
 def evaluating(extract: Extractor, run: Run) -> Evaluating:

@@ -16,6 +16,7 @@ from gannet.evaluating.measures import (
     Against,
     Both,
     are_of_paths,
+    known,
     names_of,
     of_path_length,
     title,
@@ -64,11 +65,13 @@ def evaluate_generated(sides: Sides, extract: Extractor | None, asked: Asked, ra
     num_real = len(sides.real.held_out if sides.reals == "held out" else sides.real.images)
     num = number(sides, asked.num, num_real)
     if extract is None:
-        check_path(asked.metrics, sides)
+        check_path([known(name) for name in asked.metrics], sides)
         return of_paths(sides, num, asked, ranks)
     chosen, notes = fitting(names_of(asked.metrics or default(extract), extract), num, num_real, asked.force)
     if asked.num and num_real < num and isinstance(sides.fake, Generator):
         notes.append(f"{num:,} generated images stand against {num_real:,} real ones: there are no more of these.")
+    if isinstance(sides.fake, Dataset) and sides.fake.pixels == sides.real.pixels:
+        notes.insert(0, "Warning: both sides are the very same images, so that the numbers say nothing of a generator.")
     check_path(chosen, sides)
     check_enough(chosen, sides, num_real, num)
     if asked.useful:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gannet import __version__
-from gannet.errors import UserError, nearest
+from gannet.errors import UserError
 from gannet.evaluating.reals import Seen
 from gannet.evaluation.estimate import Estimate
 from gannet.evaluation.extractors import Extractor
@@ -138,9 +138,22 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
+ALSO = {"fid": ("frechet", "inception"), "fd-dinov2": ("frechet", "dinov2")}
+"""Names of the field, each for a metric with one extractor alone."""
+
+
+def known(name: str) -> str:
+    """The name of a metric in the table, of any of its names. Raises `UserError` where there is none."""
+    name = name.lower()
+    found = ALSO[name][0] if name in ALSO else name
+    if found not in METRICS:
+        raise UserError(f"there is no metric '{name}': choose from {', '.join([*METRICS, *ALSO])}")
+    return found
+
+
 def are_of_paths(metrics: Sequence[str]) -> bool:
     """Whether the metrics, of which there are some, look at no feature, and so need no extractor."""
-    return bool(metrics) and all(name in METRICS and METRICS[name].needs == "w" for name in metrics)
+    return bool(metrics) and all(METRICS[known(name)].needs == "w" for name in metrics)
 
 
 def made_by(G: Generator, num: int, seed: int, truncation: float | None) -> Protocol:
@@ -156,15 +169,19 @@ def versions() -> Protocol:
 
 def names_of(metrics: Sequence[str], extract: Extractor) -> tuple[str, ...]:
     """The metrics, each once. Raises `UserError` for one that there is not, or not with this extractor."""
-    for name in metrics:
-        if name not in METRICS:
-            raise UserError(f"there is no metric '{name}'{nearest(name, METRICS)}")
+    found = {known(name): name.lower() for name in metrics}
+    for name, asked in found.items():
+        if asked in ALSO and ALSO[asked][1] != extract.name:
+            raise UserError(
+                f"{FRECHET[ALSO[asked][1]]} is the Frechet distance with --extractor {ALSO[asked][1]} alone: with "
+                f"{extract.name} ask for frechet"
+            )
         if METRICS[name].needs == "logits" and extract.name != "inception":
             raise UserError(
                 f"the metric {name} is the {METRICS[name].title}, made of Inception's classes: take --extractor "
                 "inception, or leave it out"
             )
-    return tuple(dict.fromkeys(metrics))
+    return tuple(found)
 
 
 def title(name: str, extract: Extractor) -> str:
