@@ -27,7 +27,9 @@ def parse(kind: Any, argv: Sequence[str], prog: str, description: str) -> Any:
     help_ = f"({prog} --help lists all)"
     for word in argv:
         if word.startswith("--") and word.replace("_", "-") not in known:
-            near = nearest(word, known | {f"--{short}" for short in SHORT if prog.endswith(("train", "sweep"))})
+            choices = known | {f"--{short}" for short in SHORT if prog.endswith(("train", "sweep"))}
+            alike = {each for each in choices if each.lower() == word.lower().replace("_", "-")}
+            near = nearest(word, alike or choices)
             raise UserError(f"there is no option {word}{near if 'did you mean' in near else ''} {help_}")
     complaint = io.StringIO()
     try:

@@ -228,6 +228,8 @@ def test_a_budget_of_nothing_is_refused() -> None:
         ("--optim.G.rl", "--optim.G.lr"),
         ("--D.dropuot", "--D.dropout"),
         ("--epoch", "--epochs"),
+        ("--optim.d.lr", "--optim.D.lr"),
+        ("--EMA.half_life_kimg", "--ema.half-life-kimg"),
         ("--objective.reel-label", "--objective.real-label"),
     ],
 )
