@@ -122,7 +122,10 @@ class Sweep:
                 write_text(self.out / ASKED, json.dumps({"asked": asked, "planned": planned}, indent=2) + "\n")
             planned = known_plan(self.out, asked) or planned
             strategy = make_strategy(planned["train.evaluate_every"])
-            finished = self.through(strategy, planned)
+            try:
+                finished = self.through(strategy, planned)
+            except KeyboardInterrupt:  # between two runs, or before the first one has a folder
+                finished = False
             swept = Swept(self.out, [each.name for each in self.varied], results(self.out), strategy.num, finished)
             swept.write()
         return swept

@@ -17,6 +17,7 @@ from gannet.evaluation.protocol import Score
 from gannet.experiments import seeds as seeds_module
 from gannet.experiments.records import Group, read_run
 from gannet.experiments.results import Result, Swept, about_winner, result_of
+from gannet.experiments.seeds import Series
 from gannet.experiments.statistics import Summary
 from gannet.experiments.sweep import images_of, refuse_other
 from gannet.sessions import train_plan
@@ -232,6 +233,17 @@ def test_ctrl_c_before_the_first_step_of_a_trial_keeps_what_is_finished(
     assert "Interrupted, all saved: the same command goes on." in capsys.readouterr().out
     assert [each["number"] for each in json.loads(Path("swept/results.json").read_text("utf-8"))["results"]] == [0]
     assert asked("--vary", "D.norm=spectral,batch") == 0
+
+
+def test_ctrl_c_before_the_first_run_has_a_folder_writes_results_too(
+    asked: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(series: Series) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Series, "play", interrupted)
+    assert asked("--vary", "D.norm=spectral,batch") == 4
+    assert json.loads(Path("swept/results.json").read_text("utf-8"))["results"] == []
 
 
 def test_a_sweep_that_cannot_be_measured_leaves_nothing(
