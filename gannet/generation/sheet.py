@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gannet.files import atomic, write_text
+from gannet.files import atomic
 from gannet.generation.rows import write_png
 from gannet.generation.sample import Sample
 from gannet.generation.sampler import Sampler
@@ -40,7 +40,9 @@ def write_sheet(G: Sampler, chosen: Iterable[Sample], total: int, scale: int, ou
     with atomic(out) as file:
         write_png(file, columns * side, rows * side, G.channels, in_rows(cells(), columns))
     about = out.with_suffix(".json")
-    write_text(about, json.dumps(facts_of(G, names, out.name, side, columns, rows), indent=1) + "\n")
+    with atomic(about) as file:
+        for line in lines_of(G, names, out.name, side, columns, rows):
+            file.write(line.encode())
     return [out, about]
 
 
@@ -50,20 +52,8 @@ def in_rows(cells: Iterator[np.ndarray], columns: int) -> Iterator[np.ndarray]:
         yield np.concatenate(row + [np.zeros_like(row[0])] * (columns - len(row)), axis=1)
 
 
-def facts_of(G: Sampler, samples: Sequence[str], image: str, side: int, columns: int, rows: int) -> dict[str, Any]:
-    """What the JSON says: where each cell is, and of clips which cells are an animation."""
-    clips = {name: [f"{name}_{frame:03d}" for frame in range(G.frames)] for name in samples} if G.frames > 1 else {}
-    names = [cell for frames in clips.values() for cell in frames] or samples
-    frames = {
-        name: {
-            "frame": {"x": i % columns * side, "y": i // columns * side, "w": side, "h": side},
-            "rotated": False,
-            "trimmed": False,
-            "spriteSourceSize": {"x": 0, "y": 0, "w": side, "h": side},
-            "sourceSize": {"w": side, "h": side},
-        }
-        for i, name in enumerate(names)
-    }
+def lines_of(G: Sampler, samples: Sequence[str], image: str, side: int, columns: int, rows: int) -> Iterator[str]:
+    """The JSON, line by line: where each cell is, and of clips which cells are an animation."""
     meta = {
         "app": "gannet",
         "image": image,
@@ -74,4 +64,28 @@ def facts_of(G: Sampler, samples: Sequence[str], image: str, side: int, columns:
         "columns": columns,
         "rows": rows,
     }
-    return {"frames": frames, "meta": meta, **({"animations": clips} if clips else {})}
+    yield f'{{\n "meta": {json.dumps(meta)},\n "frames": {{\n'
+    for i, cell in enumerate(cell for name in samples for cell in cells_of(G, name)):
+        gap = ",\n" if i else ""
+        yield f"{gap}  {json.dumps(cell)}: {json.dumps(place_of(i, side, columns))}"
+    yield "\n }"
+    if G.frames > 1:
+        clips = {name: cells_of(G, name) for name in samples}
+        yield f',\n "animations": {json.dumps(clips)}'
+    yield "\n}\n"
+
+
+def cells_of(G: Sampler, name: str) -> list[str]:
+    """The cells of one sample by name."""
+    return [f"{name}_{frame:03d}" for frame in range(G.frames)] if G.frames > 1 else [name]
+
+
+def place_of(number: int, side: int, columns: int) -> dict[str, Any]:
+    """What the JSON says of one cell."""
+    return {
+        "frame": {"x": number % columns * side, "y": number // columns * side, "w": side, "h": side},
+        "rotated": False,
+        "trimmed": False,
+        "spriteSourceSize": {"x": 0, "y": 0, "w": side, "h": side},
+        "sourceSize": {"w": side, "h": side},
+    }
