@@ -43,13 +43,17 @@ class Folders:
         """
         if name in SOURCES.rows:
             return name
+        told = f"'{name[:200]}' is not in a folder that may be looked into: start gannet studio with --data FOLDER"
         if "\0" not in name and not name.startswith("-"):
-            for place in (name, *(os.path.join(root, name) for root in self.roots)):
-                if self.holds(place) and os.path.exists(os.path.expanduser(place)):
-                    return os.path.expanduser(place)
-        raise Refused(
-            f"'{name[:200]}' is not in a folder that may be looked into: start gannet studio with --data FOLDER", 403
-        )
+            inside = [
+                place for place in (name, *(os.path.join(root, name) for root in self.roots)) if self.holds(place)
+            ]
+            for place in map(os.path.expanduser, inside):
+                if os.path.exists(place):
+                    return place
+            if inside:
+                told = f"there is no '{name[:200]}' in the folders that may be looked into: --data FOLDER names others"
+        raise Refused(told, 403)
 
     def listed(self) -> dict[str, Any]:
         """The drawn sets, the folders and zips, and the recipes: what can be chosen without typing."""

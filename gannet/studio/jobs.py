@@ -180,7 +180,9 @@ def options(asked: Mapping[str, Any], data: Folders) -> list[str]:
     words = []
     for name, value in settings.items():
         known = name.replace("-", "_")  # an option may be written with either
-        if (name not in BUDGETS and not SETTING.fullmatch(name)) or known in NOT_HERE:
+        if known in NOT_HERE:
+            raise UserError(f"'{name}' cannot be set from the studio")
+        if name not in BUDGETS and not SETTING.fullmatch(name):
             raise UserError(f"'{name[:100]}' cannot be set here: it is no setting of a recipe, as optim.G.lr is")
         if isinstance(value, bool):
             place, dot, last = name.rpartition(".")

@@ -235,6 +235,7 @@ def test_play_answers_to_a_slider_a_label_and_a_walk(visit: Visit) -> None:
     for place in (0, 3):
         page.locator(".tiles button").nth(place).click()
         page.get_by_role("button", name="Pin", exact=True).click()
+    expect(page.get_by_role("button", name="Pinned", exact=True)).to_be_focused()
     expect(page.locator(".strip img")).to_have_count(8)
     assert page.locator(".strip img").first.get_attribute("src") == tiles.first.get_attribute("src")
     page.get_by_role("button", name="Nearest training images").click()
@@ -302,6 +303,11 @@ def test_two_runs_are_chosen_and_compared_whatever_their_names(visit: Visit, fol
         page.get_by_role("button", name=names[0]).click()
         expect(page.get_by_text("Choose two runs or more")).to_be_visible()
         page.close()
+        page = visit("compare?runs=second&runs=removed", url=url, allowed=NOT_FOUND)
+        expect(page.get_by_role("alert")).to_contain_text("removed")
+        page.get_by_role("button", name="removed").click()
+        expect(page.get_by_text("Choose two runs or more")).to_be_visible()
+        page.close()
 
 
 def test_metrics_are_compared_as_curves_and_in_a_table(visit: Visit, folder: Path) -> None:
@@ -324,6 +330,26 @@ def test_settings_of_all_kinds_are_sent_as_what_they_are(visit: Visit) -> None:
     expected = {"data.flip": True, "D.bias": False, "data.no-labels": True, "optim.D.betas": [0.5, 0.9]}
     expected |= {"optim.G.betas": [0, 0.1], "optim.D.lr": "1e-4", "samples.when": "every 2 kimg"}
     assert json.loads(asked.value.post_data or "")["settings"] == expected
+
+
+def test_what_was_looked_at_is_in_the_address_and_what_cannot_begin_says_why(visit: Visit) -> None:
+    page = visit("data", allowed=NOT_FOUND)
+    page.get_by_label("Folder, zip").fill("/etc")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert page.get_by_role("alert").inner_text().startswith("'/etc' is not in a folder")
+    page.get_by_role("button", name="shapes", exact=True).click()
+    page.wait_for_url("**/#/data?path=shapes")
+    page.reload()
+    page.get_by_text("Other settings").click(timeout=60_000)
+    page.get_by_label("One a line").fill("G.width -3")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.get_by_role("alert")).to_contain_text("G.width is -3", timeout=60_000)
+    expect(page.get_by_role("link", name="New run")).to_have_count(2)
+    expect(page.get_by_text("This run has no statistics")).to_have_count(0)
+    page.go_back()
+    page.go_back()
+    expect(page.get_by_label("Folder, zip")).to_have_value("/etc")
 
 
 def test_a_studio_of_one_run_names_the_command_in_place_of_the_button(visit: Visit, folder: Path) -> None:
@@ -430,6 +456,7 @@ def test_bad_folders_are_told_and_the_page_goes_on(visit: Visit, folder: Path, t
         watching.wait_for_timeout(500)
         shutil.rmtree(runs / "watched")
         expect(watching.get_by_role("alert")).to_contain_text("removed", timeout=20_000)
+        expect(watching.get_by_role("button", name="Go on longer")).to_have_count(0)
         expect(watching.locator(".chart")).not_to_have_count(0)
         page.close()
         watching.close()
@@ -437,6 +464,7 @@ def test_bad_folders_are_told_and_the_page_goes_on(visit: Visit, folder: Path, t
 
 def test_the_pictures_of_a_page_are_whole(visit: Visit, folder: Path) -> None:
     page = visit("run/first")
+    expect(page.locator(".run-head")).to_contain_text("0.024 of 0.024 kimg")
     image = page.locator(".pair-of-grids img").first
     expect(image).to_be_visible()
     newest = sorted((folder / "runs/first/samples").glob("kimg*.png"))[-1]

@@ -61,6 +61,8 @@ def test_nothing_else_is_looked_at(images: Path, tmp_path: Path, ask: Ask, name:
     with pytest.raises(Refused, match="--data"):
         folders.allowed(name)
     assert folders.allowed("pictures") == str(images) and folders.allowed("shapes") == "shapes"
+    with pytest.raises(Refused, match="there is no 'picture' in"):
+        folders.allowed("picture")
 
 
 def test_a_folder_without_images_is_told_in_one_line(ask: Ask, tmp_path: Path) -> None:

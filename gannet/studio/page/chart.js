@@ -1,7 +1,7 @@
 // One small chart over kimg, drawn by uPlot: raw values faint, their moving mean above them, findings as bands.
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { html, kimg as inKimg, number } from "./parts.js";
+import { html, number } from "./parts.js";
 import { useTheme } from "./theme.js";
 
 const HEIGHT = 190;
@@ -48,37 +48,48 @@ function resolved(host) {
   return { colour, done: () => probe.remove() };
 }
 
-/** Shades the times of each finding; its name stands on the band. */
-function shade(plot, bands, colour) {
-  const { ctx, bbox } = plot;
+/** Calls `draw` for each finding with the pixels of its time, and lets nothing be drawn outside the plot. */
+function onBands({ ctx, bbox, valToPos }, bands, draw) {
   ctx.save();
-  ctx.textAlign = "left";
-  ctx.textBaseline = "alphabetic";
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
-  bands.forEach(({ since, until, title }, row) => {
-    const right = bbox.left + bbox.width;
-    const from = Math.max(bbox.left, plot.valToPos(since, "x", true));
-    const to = until === null ? right : Math.min(right, plot.valToPos(until, "x", true));
-    ctx.fillStyle = colour.band;
-    ctx.fillRect(from, bbox.top, Math.max(2, to - from), bbox.height);
-    ctx.fillStyle = colour.edge;
-    ctx.fillRect(from, bbox.top, devicePixelRatio, bbox.height);
-    ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-    const text = ctx.measureText(title).width;
-    const left = Math.max(bbox.left + 4, Math.min(from + 6 * devicePixelRatio, right - text - 6));
-    ctx.fillStyle = colour.label;
-    ctx.fillText(title, left, bbox.top + (14 + 14 * row) * devicePixelRatio);
+  const right = bbox.left + bbox.width;
+  bands.forEach((band, row) => {
+    const from = Math.max(bbox.left, valToPos(band.since, "x", true));
+    draw(ctx, bbox, from, band.until === null ? right : Math.min(right, valToPos(band.until, "x", true)), band, row);
   });
   ctx.restore();
 }
+
+/** Shades the times of each finding, under the curves. */
+const shade = (plot, bands, colour) => onBands(plot, bands, (ctx, { top, height }, from, to) => {
+  ctx.fillStyle = colour.band;
+  ctx.fillRect(from, top, Math.max(2, to - from), height);
+  ctx.fillStyle = colour.edge;
+  ctx.fillRect(from, top, devicePixelRatio, height);
+});
+
+/** Writes the name of each finding on its band, over the curves. */
+const entitle = (plot, bands, colour) => onBands(plot, bands, (ctx, { left, top, width }, from, to, { title }, row) => {
+  ctx.textAlign = "left";
+  ctx.textBaseline = "middle";
+  ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+  const wide = ctx.measureText(title).width, pad = 4 * devicePixelRatio, high = 15 * devicePixelRatio;
+  const x = Math.max(left + 2 * pad, Math.min(from + 2 * pad, left + width - wide - 2 * pad));
+  const y = top + pad + (row + 0.5) * high;
+  ctx.fillStyle = colour.plate;
+  ctx.fillRect(x - pad, y - high / 2, wide + 2 * pad, high);
+  ctx.fillStyle = colour.label;
+  ctx.fillText(title, x, y);
+});
 
 function build(host, names, curves, now, { log, fixed, dashed }) {
   const { colour, done } = resolved(host);
   const stroke = colour("--muted"), grid = { stroke: colour("--line"), width: 1 };
   const font = "12px system-ui, sans-serif";
-  const shading = { band: colour("--warn", 0.14), edge: colour("--warn", 0.7), label: colour("--warn-text") };
+  const shading = { band: colour("--warn", 0.14), edge: colour("--warn", 0.7), label: colour("--warn-text"),
+    plate: colour("--warn-tint", 0.9) };
   const series = names.flatMap((name, i) => {
     const token = curves[i].colour ?? colourOf(name, i), points = curves[i].points;
     const hidden = { stroke: "transparent", width: 0, points: { show: false } };
@@ -100,7 +111,7 @@ function build(host, names, curves, now, { log, fixed, dashed }) {
       y: { distr: log ? 3 : 1, range: fixed ? () => fixed : undefined },
     },
     axes: [
-      { ...axis, size: 28, values: (_, ticks) => ticks.map(inKimg) },
+      { ...axis, size: 28, values: (_, ticks) => ticks.map((value) => number(value)) },
       { ...axis, size: 52, grid: log ? { ...grid, filter: powers } : grid, values: (_, ticks) => ticks.map(tick) },
     ],
     series: [{}, ...series], bands, legend: { show: false },
@@ -108,6 +119,7 @@ function build(host, names, curves, now, { log, fixed, dashed }) {
       bind: { dblclick: () => () => now.current.onZoom?.(null) } },
     hooks: {
       drawClear: [(u) => shade(u, now.current.bands, shading)],
+      draw: [(u) => entitle(u, now.current.bands, shading)],
       setCursor: [(u) => now.current.tell(u.cursor.idx)],
       setSelect: [(u) => {
         const { left, width } = u.select;

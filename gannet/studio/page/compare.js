@@ -26,8 +26,9 @@ function Choose({ chosen }) {
     const next = chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name];
     location.hash = comparing(next);
   };
+  const names = [...new Set([...(runs ?? []).map(({ name }) => name), ...chosen])]; // a removed one can be left out
   return html`<${Failure}>${error}<//>
-    ${runs && html`<ul class="chips" aria-label="Runs to compare">${runs.map(({ name }) => html`<li key=${name}>
+    ${runs && html`<ul class="chips" aria-label="Runs to compare">${names.map((name) => html`<li key=${name}>
       <button class="chip" aria-pressed=${chosen.includes(name)} onClick=${() => flip(name)}>
         ${chosen.includes(name) && html`<${Swatch} place=${chosen.indexOf(name)} />`}${name}</button></li>`)}</ul>`}`;
 }

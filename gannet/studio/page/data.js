@@ -1,5 +1,5 @@
 // A look at images before training on them, and the start of a run.
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { ask, Card, Choice, Failure, html, Loading, pageOf, Picture, query, useAct, useAsk, whole } from "./parts.js";
 
 const MOST_CLASSES = 12;
@@ -8,11 +8,11 @@ const COLOURS = { 1: "grey", 3: "RGB", 4: "RGB with transparency" };
 
 export function Data({ query: given }) {
   const { data: places, error } = useAsk("api/data");
-  const [path, setPath] = useState(given.get("path") ?? "");
+  const path = given.get("path") ?? "";
   const [typed, type] = useState(path);
+  useEffect(() => type(path), [path]);
   const look = (chosen) => {
-    type(chosen);
-    setPath(chosen);
+    location.hash = `/data?${query({ path: chosen })}`;
   };
   return html`
     <h1>New run</h1>
@@ -20,16 +20,15 @@ export function Data({ query: given }) {
     <${Card} title="Images">
       <form class="row" onSubmit=${(event) => {
         event.preventDefault();
-        setPath(typed.trim());
+        look(typed.trim());
       }}>
         <input type="text" class="wide" aria-label="Folder, zip or name of a set" placeholder="Folder, zip or name of a set"
           list="sources" value=${typed} onInput=${(event) => type(event.target.value)} />
         <datalist id="sources">${places?.sources.map((source) => html`<option key=${source} value=${source} />`)}</datalist>
         <button class="button" disabled=${!typed.trim()}>Look at them</button>
       </form>
-      ${places && html`<p class="muted small sets">Sets that need no folder:
-        ${" "}${places.drawn.map((set) => html`
-          <button key=${set} type="button" class="chip" onClick=${() => look(set)}>${set}</button>`)}</p>`}
+      ${places && html`<${Sets} title="Sets that need no folder" names=${places.drawn} look=${look} />`}
+      ${places?.sources.length > 0 && html`<${Sets} title="Found here" names=${places.sources} look=${look} />`}
     <//>
     ${path
       ? html`<${Looked} key=${path} path=${path} places=${places} />`
@@ -37,6 +36,12 @@ export function Data({ query: given }) {
           <p>Gannet looks at every one of them: how many, how large, which classes, what cannot be read, what is there twice.
             Then it names the recipe that suits them.</p></div>`}`;
 }
+
+const Sets = ({ title, names, look }) => html`
+  <p class="muted small sets">${title}:
+    ${" "}${names.slice(0, LISTED).map((name) => html`
+      <button key=${name} type="button" class="chip" onClick=${() => look(name)}>${name}</button>`)}
+    ${names.length > LISTED && html`and ${names.length - LISTED} more, of which you type a part of the name`}</p>`;
 
 function Looked({ path, places }) {
   const { data: found, error } = useAsk(`api/data?${query({ path })}`);
@@ -143,10 +148,11 @@ function Start({ path, found, recipes }) {
       }}>
         <div class="field"><label for="recipe">Recipe</label>
           <select id="recipe" value=${recipe} onChange=${(event) => setRecipe(event.target.value)}>
-            <option value="">${best.recipe}, recommended, at ${best.resolution} px</option>
+            <option value="">${best.recipe}, recommended</option>
             ${recipes.map((one) => html`<option key=${one.name} value=${one.name}>${one.name}</option>`)}
           </select></div>
-        <p class="muted small">${about}${!recipe && best.why.length > 0 && html`<br />${best.why.join("; ")}`}</p>
+        <p class="muted small">${about}${!recipe && html`
+          <br />${[`At ${best.resolution} px`, ...best.why].join("; ")}`}</p>
         <div class="field"><label for="budget">Budget</label>
           <div class="row"><input id="budget" type="number" min="0.01" step="any" required value=${budget}
               onInput=${(event) => setBudget(event.target.value)} />

@@ -110,7 +110,7 @@ export const percent = (value) => (value === null || value === undefined ? "–"
 export const kimg = (value) =>
   value === null || value === undefined
     ? "–"
-    : value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 1 : 0 });
+    : value.toLocaleString("en", value < 1 ? { maximumSignificantDigits: 2 } : { maximumFractionDigits: value < 100 ? 1 : 0 });
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";

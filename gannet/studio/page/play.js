@@ -143,7 +143,7 @@ function Sample({ name, choice, seed, image, pin, pinned }) {
       <img class="large" src=${image} alt=${`Sample of ${named(seed)}`} />
       <h3>${named(seed)}</h3>
       <div class="row">
-        <button disabled=${pinned} onClick=${() => pin({ seed, image })}>${pinned ? "Pinned" : "Pin"}</button>
+        <button aria-disabled=${pinned} onClick=${() => pinned || pin({ seed, image })}>${pinned ? "Pinned" : "Pin"}</button>
         <button onClick=${() => save(image, `${name}-${seed}.png`)}>Save PNG</button>
         <a class="button quiet" href=${ofRun(name, `/latent?${own}`)} download
           title="For gannet sample --latents, which draws it again; --truncation goes with a z">Save latent</a>

@@ -24,11 +24,16 @@ export function Run({ name }) {
       ? html`<${Failure}>${error}<//><p><a href="#/">All runs</a></p>`
       : html`<${Loading} what="Reading the run" />`}`;
   }
+  if (run.state === "failed" && !run.recipe_toml) {
+    return html`<div class="head-row run-head"><h1>${name}</h1><${State} state="failed" /></div>
+      <p class="problem" role="alert">${run.problem}</p>
+      <p>It did not begin, and left nothing behind. <a href="#/data">New run</a></p>`;
+  }
   return html`
     <${Head} name=${name} run=${run} again=${again} />
     <p class="sr-only" role="status">${heard}</p>
     <${Failure}>${gone ?? error}<//>
-    ${run.problem && html`<p class="problem">${run.problem}</p>`}
+    ${run.problem && !gone && html`<p class="problem">${run.problem}</p>`}
     <${Findings} name=${name} run=${run} />
     <${Curves} run=${run} curves=${curves} zoom=${zoom} setZoom=${setZoom} />
     <${Grids} grids=${run.grids} real=${run.real} />
@@ -47,13 +52,13 @@ function Head({ name, run, again }) {
     <div class="head-row run-head">
       <h1>${name}</h1><${State} state=${run.state} />
       <span class="muted">${kimg(run.kimg)}${of} kimg${left}</span>
-      <span class="actions">
+      ${run.state !== "gone" && html`<span class="actions">
         ${live && html`<button disabled=${busy} onClick=${() => act("stop")}
           title="Everything is saved; the run can go on later">Stop</button>`}
         ${!live && run.at_end && html`<${Longer} run=${run} busy=${busy} go=${(end) => act("resume", { kimg: end })} />`}
-        ${!live && !run.at_end && run.recipe_toml && html`<button disabled=${busy} onClick=${() => act("resume")}
+        ${!live && !run.at_end && html`<button disabled=${busy} onClick=${() => act("resume")}
           title="Goes on exactly where it stopped">${run.state === "failed" ? "Resume all the same" : "Resume"}</button>`}
-      </span>
+      </span>`}
     </div>
     ${live && html`<${Progress} kimg=${run.kimg} total=${run.total_kimg} />`}
     <${Failure}>${error}<//>
