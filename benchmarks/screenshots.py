@@ -1,7 +1,7 @@
 """The studio's pages as pictures, for docs/studio.md and for whoever changes the page: at 1440 and at 390 pixels.
 
 Trains three runs on drawn shapes, one of them with a D that learns much too fast, opens the studio over them, and
-goes through its pages with Chromium, which must be there, as a person would.
+goes through its pages with Chromium, which must be there, as a person would. Needs the extra `eval-offline`.
 
     uv run python benchmarks/screenshots.py --out docs/pictures     # about five minutes on two cores
 """
@@ -20,10 +20,12 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 SIZES = {"": (1440, 900), "_phone": (390, 844)}
-SMALL = ["--data.resolution", "16", "--samples.num", "36", "--samples.when", "every 4 kimg", "--train.device", "cpu"]
+SMALL = ["--data.resolution", "16", "--samples.num", "36", "--samples.when", "every 4 kimg"]
+SMALL += ["--train.device", "cpu", "--train.precision", "float32"]
+MEASURED = ["--train.evaluate-every", "12", "--train.evaluate-num", "256", "--train.extractor", "efficientnet-lite0"]
 RUNS: Mapping[str, Sequence[str]] = {
-    "shapes": ["shapes-labelled", "--recipe", "cdcgan-shapes"],
-    "seed-1": ["shapes-labelled", "--recipe", "cdcgan-shapes", "--seed", "1"],
+    "shapes": ["shapes-labelled", "--recipe", "cdcgan-shapes", *MEASURED],
+    "seed-1": ["shapes-labelled", "--recipe", "cdcgan-shapes", "--seed", "1", *MEASURED],
     "too-fast": ["shapes", "--recipe", "dcgan-shapes", "--optim.D.lr", "0.01", "--optim.G.lr", "1e-5"],
 }
 PAIRS = 12
@@ -33,7 +35,7 @@ PATIENCE = 120_000  # milliseconds that a page may take
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
-    parser.add_argument("--kimg", type=float, default=100.0)
+    parser.add_argument("--kimg", type=float, default=60.0)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
@@ -51,7 +53,7 @@ def gannet(*words: str) -> subprocess.CompletedProcess[bytes]:
 @contextmanager
 def served(runs: Path) -> Iterator[str]:
     """A studio over the runs, by its address."""
-    command = [sys.executable, "-m", "gannet", "studio", str(runs), "--no-browser"]
+    command = [sys.executable, "-m", "gannet", "studio", str(runs), "--data", str(runs), "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
