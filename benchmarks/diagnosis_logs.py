@@ -66,6 +66,12 @@ class Score:
         return f"{self.found} found in time, {self.missed} not, {self.false} false alarms: F1 {self.f1:.3f}"
 
 
+def logs_in(folder: Path) -> dict[str, Log]:
+    """Those with an FID, by the names of their files."""
+    logs = {path.stem: open_log(path) for path in sorted(folder.glob("*.csv"))}
+    return {name: log for name, log in logs.items() if "fid" in log.series}
+
+
 def alarm(log: Log) -> tuple[float, str] | None:
     """Since when something is wrong, and what: the leading finding of a run that is failing or failed."""
     diagnosis = diagnose(log)
@@ -99,8 +105,8 @@ def from_losses(logs: dict[str, Log], change: Callable[[Log], Log] = lambda log:
     return score
 
 
-def with_fid(logs: dict[str, Log]) -> None:
-    """Of all columns: failures found, the step of the best, false alarms."""
+def with_fid(logs: dict[str, Log]) -> tuple[Score, float]:
+    """Of all columns: failures found and false alarms, and how many evaluations the step of the best is off at most."""
     score, far = Score(), 0.0
     for log in logs.values():
         outcome, diagnosis = Outcome.of(log.series["fid"]), diagnose(log)
@@ -111,7 +117,7 @@ def with_fid(logs: dict[str, Log]) -> None:
             score.missed += outcome.failed and diagnosis.verdict != "failed"
             score.false += raised and not outcome.failed
             far = max([far, *(abs(finding.sign.since - outcome.best) / outcome.spacing for finding in worse)])
-    print(f"with the FID: {score}; the step of the best is {far:g} evaluations off at most")
+    return score, far
 
 
 def thinned(log: Log) -> Log:
@@ -175,11 +181,11 @@ def main() -> None:
     parser.add_argument("--perturb", action="store_true")
     parser.add_argument("--vary", action="store_true")
     asked = parser.parse_args()
-    logs = {path.stem: open_log(path) for path in sorted(asked.folder.glob("*.csv"))}
-    logs = {name: log for name, log in logs.items() if "fid" in log.series}
+    logs = logs_in(asked.folder)
     print("| log | in time | alarm | |\n|---|---|---|---|")
     print(f"\nfrom the losses alone: {from_losses(logs, tell=True)}")
-    with_fid(logs)
+    score, far = with_fid(logs)
+    print(f"with the FID: {score}; the step of the best is {far:g} evaluations off at most")
     if asked.perturb:
         for name, change in PERTURBATIONS.items():
             print(f"{name}: {from_losses(logs, change)}")
