@@ -116,7 +116,7 @@ def test_without_metrics_curves_and_grids_are_there_and_how_to_get_one(by_hand: 
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *("curves.png", "grids.png", "report.json", "report.md")
     }
-    assert (tmp_path / "out" / "report.md").read_text("utf-8") == f"{found}\n"
+    assert (tmp_path / "out" / "report.md").read_text("utf-8") == str(found)
 
 
 def test_a_metric_that_some_lack_is_left_out_and_said(by_hand: Make, tmp_path: Path) -> None:
