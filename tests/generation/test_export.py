@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,7 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
         "range": [-1, 1],
         "colour": "RGB",
         "pixels": "round(127.5 * x + 127.5), cut off at 0 and 255",
+        "sha256": sha256(model.graph.SerializeToString()).hexdigest(),
     }
     sizes = {
         value.name: [each.dim_param or each.dim_value for each in value.type.tensor_type.shape.dim]
