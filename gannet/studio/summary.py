@@ -51,7 +51,8 @@ class Summaries:
         self, name: str, run: Path, settings: Settings, glance: Mapping[str, Any], found: Mapping[str, Any]
     ) -> dict[str, Any]:
         """State, kimg, seconds gone and left, and what is wrong."""
-        last, kimg, total = glance["last"], self.runs.kimg(run), self.runs.total_kimg(run)
+        last, total = glance["last"], self.runs.total_kimg(run)
+        kimg = last.get("kimg", 0.0)
         job = self.jobs.known.get(name)
         live, at_end = self.jobs.is_busy(name, run), is_at_end(kimg, total)
         if live:

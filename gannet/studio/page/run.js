@@ -56,7 +56,7 @@ function Head({ name, run, again }) {
         ${live && html`<button disabled=${busy} onClick=${() => act("stop")}
           title="Everything is saved; the run can go on later">Stop</button>`}
         ${!live && run.at_end && html`<${Longer} run=${run} busy=${busy} go=${(end) => act("resume", { kimg: end })} />`}
-        ${!live && !run.at_end && html`<button disabled=${busy} onClick=${() => act("resume")}
+        ${!live && !run.at_end && run.state !== "starting" && html`<button disabled=${busy} onClick=${() => act("resume")}
           title="Goes on exactly where it stopped">${run.state === "failed" ? "Resume all the same" : "Resume"}</button>`}
       </span>`}
     </div>
