@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -85,9 +85,9 @@ def address(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def studio_of(runs: Path) -> Iterator[str]:
+def studio_of(runs: Path, data: Sequence[Path] = ()) -> Iterator[str]:
     """A studio over a folder, which answers in a thread of its own."""
-    studio = Studio(opened(runs, port=0), "")
+    studio = Studio(opened(runs, port=0, data=data), "")
     yield studio.url
     studio.stop()
 
@@ -350,6 +350,15 @@ def test_what_was_looked_at_is_in_the_address_and_what_cannot_begin_says_why(vis
     page.go_back()
     page.go_back()
     expect(page.get_by_label("Folder, zip")).to_have_value("/etc")
+
+
+def test_a_zip_that_is_there_is_offered(visit: Visit, folder: Path, tmp_path: Path) -> None:
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", folder / "runs" / "first" / "samples")
+    with studio_of(folder / "runs", [tmp_path]) as url:
+        page = visit("data", url=url)
+        page.get_by_role("button", name=packed).click()
+        expect(page.get_by_alt_text("Some of the images")).to_be_visible(timeout=60_000)
+        page.close()
 
 
 def test_a_studio_of_one_run_names_the_command_in_place_of_the_button(visit: Visit, folder: Path) -> None:
