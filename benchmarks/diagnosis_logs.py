@@ -6,8 +6,8 @@ FOLDER holds CSV files with the columns `step, d_loss, g_loss, fid`, the last on
 failed where its last FID is over 1.5 times its best; one whose best is over 150 never worked and counts for neither
 side. Each log is diagnosed twice: from its two losses alone, and with the FID. Of the losses alone an alarm on a run
 that failed counts only in time: from the step of the best FID to twice the step where FID first passed 1.5 times its
-best, the last step at most. `--perturb` repeats it with the losses changed in ways that change no outcome, `--vary`
-with every threshold a quarter lower and higher.
+best, the last step at most. `--perturb` repeats it with the losses changed in ways that change no outcome, and with the
+first part of each log, `--vary` with every threshold a quarter lower and higher.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from gannet.diagnosis import Log, Series, diagnose, open_log
 
 FAILED, NEVER = 1.5, 150.0
 LOSSES = ("loss D", "loss G")
+SHARES = (0.3, 0.5, 0.7, 0.85)  # of each log, after which it is judged by what was known then
 THRESHOLDS = [
     *(("lead", name) for name in ("SKEW", "SILENCE", "PATIENCE")),
     *(("oscillation", name) for name in ("GROWN", "PEAK")),
@@ -139,9 +140,14 @@ def noisy(log: Log) -> Log:
     return changed(log, add)
 
 
-def learnt(s: Series) -> Series:
+def learnt(start: float) -> Callable[[Log], Log]:
     """With a class loss that is learnt meanwhile, without noise."""
-    return Series(s.at, s.values + 10 * np.exp(-3 * s.at / s.at[-1]))
+    return lambda log: changed(log, lambda s: Series(s.at, s.values + start * np.exp(-3 * s.at / s.at[-1])))
+
+
+def cut(log: Log, share: float) -> Log:
+    """What was known after a share of the run, of the metric too."""
+    return Log({name: series.until(share * log.end) for name, series in log.series.items()}, log.unit)
 
 
 PERTURBATIONS: dict[str, Callable[[Log], Log]] = {
@@ -149,7 +155,10 @@ PERTURBATIONS: dict[str, Callable[[Log], Log]] = {
     "both losses times 0.001": lambda log: changed(log, lambda s: Series(s.at, 0.001 * s.values)),
     "5 added to both losses": lambda log: changed(log, lambda s: Series(s.at, s.values + 5)),
     "a class term of 5 that wavers": noisy,
-    "a class term that falls from 10 to 0.5": lambda log: changed(log, learnt),
+    "a class term that falls from 2.3 to 0.1": learnt(2.3),
+    "a class term that falls from 10 to 0.5": learnt(10.0),
+    "every second line": lambda log: changed(log, lambda s: Series(s.at[1::2], s.values[1::2])),
+    "every fourth line": lambda log: changed(log, lambda s: Series(s.at[3::4], s.values[3::4])),
     "every tenth line": thinned,
     "means of ten lines": lambda log: changed(log, means),
     "the first 5% missing": lambda log: changed(log, lambda s: Series(*(v[len(s) // 20 :] for v in (s.at, s.values)))),
@@ -189,6 +198,9 @@ def main() -> None:
     if asked.perturb:
         for name, change in PERTURBATIONS.items():
             print(f"{name}: {from_losses(logs, change)}")
+        for share in SHARES:
+            known = {name: cut(log, share) for name, log in logs.items()}
+            print(f"the first {share:.0%}: {from_losses(known)}")
     if asked.vary:
         for name, score in varied(logs):
             print(f"{name}: {score}")

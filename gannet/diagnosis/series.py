@@ -4,7 +4,7 @@ Time is counted in the log's own unit (kimg or steps), and windows are parts of 
 verdict changes neither with the unit, nor with how often somebody has logged, nor with the scale of a loss.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +19,10 @@ MOST = 4000  # values that a look sorts; more make it no better
 BRIDGED = 3  # looks: noise breaks a span so long
 LEAST = GROWTH**6  # in time, a third: what holds for less may be chance, as windows overlap
 PASSED = 2.0  # times as late
+PIECES = 6  # of a window, by which a slow fall is told from a jump
+AT_ONCE = 0.6  # of a fall in one step: a straight line has a fifth in each
 HUGE = 1e100  # more than any float32 holds: its square would be no number
-PARTS = 5  # of a window, for its trend
 SHORT = 30  # lines; less is too short for any verdict
-
-Change = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -131,6 +130,26 @@ def between(ordered: Sequence[float], place: float) -> float:
     return low + (high - low) * (place - below)
 
 
+def flattened(values: np.ndarray) -> np.ndarray:
+    """Values without the slow fall that they have, at the level where it ends; others as they are.
+
+    A class loss that is learnt falls so, and what is added to a loss says nothing of the game. The medians of
+    `PIECES` parts must all fall, and none of the steps be most of it: a jump is no such fall. The fall is the parabola
+    that fits these medians best.
+    """
+    if len(values) < PIECES * FEWEST:
+        return values
+    pieces = np.array_split(values, PIECES)
+    middles = np.array([np.median(piece) for piece in pieces])
+    steps, fall = np.diff(middles), middles[0] - middles[-1]
+    if (steps > 0).any() or not -steps.min() <= AT_ONCE * fall or fall <= 0:
+        return values
+    numbers = np.arange(len(values))
+    centres = [piece.mean() for piece in np.array_split(numbers, PIECES)]
+    line = np.polyval(np.polyfit(centres, middles, 2), numbers)
+    return values - line + line[-1]
+
+
 def moments(log: Log) -> np.ndarray:
     """When detectors look, each time a twentieth later than the last: the end of the log is the last."""
     end = log.end
@@ -140,9 +159,9 @@ def moments(log: Log) -> np.ndarray:
     return end * GROWTH ** -np.arange(count - 1, -1, -1.0)
 
 
-def looks(series: Series, times: np.ndarray, change: Change = np.asarray) -> list[Look | None]:
-    """A look at each time, back to `WINDOW` of it, at the values or at what `change` makes of them."""
-    return [look(change(series.between(WINDOW * time, time))) for time in times]
+def looks(series: Series, times: np.ndarray) -> list[Look | None]:
+    """A look at each time, back to `WINDOW` of it."""
+    return [look(series.between(WINDOW * time, time)) for time in times]
 
 
 def spans(times: np.ndarray, holds: np.ndarray) -> list[tuple[float, float]]:
@@ -177,19 +196,6 @@ def last_change(series: Series) -> float:
     return float(series.at[np.abs(np.cumsum(ranks)).argmax()])
 
 
-def steadied(values: np.ndarray) -> np.ndarray:
-    """Values `[T]` without their slow trend, at the level where it ends.
-
-    The trend is a parabola through the medians of `PARTS` parts; of too few values to tell it from noise, none.
-    """
-    if len(values) < PARTS * FEWEST:
-        return values
-    time = np.linspace(-1, 0, len(values))
-    centres, middles = (np.array([np.median(part) for part in np.array_split(x, PARTS)]) for x in (time, values))
-    trend = np.polynomial.Polynomial.fit(centres, middles, 2)
-    return values - trend(time) + trend(0.0)
-
-
 def roughness(series: Series, width: int = 41) -> Series:
     """How far each value is from the median of its neighbours."""
     thin = series if len(series) <= MOST else Series(*(x[:: len(series) // MOST] for x in (series.at, series.values)))
@@ -197,9 +203,9 @@ def roughness(series: Series, width: int = 41) -> Series:
     return Series(thin.at, np.abs(thin.values - np.median(sliding_window_view(padded, width), axis=1)))
 
 
-def pairs(times: np.ndarray, *series: Series, change: Change = np.asarray) -> Iterator[tuple[float, tuple[Look, ...]]]:
+def pairs(times: np.ndarray, *series: Series) -> Iterator[tuple[float, tuple[Look, ...]]]:
     """The times at which there is a look at each of the series, and those looks."""
-    for time, *found in zip(times, *(looks(s, times, change) for s in series), strict=True):
+    for time, *found in zip(times, *(looks(s, times) for s in series), strict=True):
         known = tuple(one for one in found if one is not None)
         if len(known) == len(series):
             yield float(time), known

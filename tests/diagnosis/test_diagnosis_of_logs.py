@@ -11,6 +11,7 @@ from gannet.diagnosis import Log, Series
 
 PUBLIC = Path(__file__).parents[3] / "shared" / "data" / "training-logs"
 EVALUATIONS = 40
+FALLING = ["a class term that falls from 2.3 to 0.1", "a class term that falls from 10 to 0.5"]
 BETTER, WORSE = path(100, 40, 25, 20, 18, lines=EVALUATIONS), path(100, 40, 45, 70, 90, lines=EVALUATIONS)
 
 
@@ -59,7 +60,7 @@ def test_constructed_logs_of_runs_that_failed() -> None:
     assert alone.f1 >= 0.85 and score.f1 == 1 and far <= 1
 
 
-@pytest.mark.parametrize("name", ["both losses times 1000", "5 added to both losses", "every tenth line"])
+@pytest.mark.parametrize("name", ["both losses times 1000", "5 added to both losses", "every tenth line", *FALLING])
 def test_they_are_told_apart_however_they_are_written(name: str) -> None:
     assert from_losses(logs_of_all_kinds(), PERTURBATIONS[name]).f1 >= 0.75
 

@@ -8,13 +8,13 @@ from gannet.diagnosis.series import (
     Log,
     Look,
     Series,
+    flattened,
     last_change,
     lasting,
     look,
     moments,
     roughness,
     spans,
-    steadied,
 )
 
 
@@ -68,14 +68,14 @@ def test_the_change_is_found_where_it_was_made() -> None:
     assert last_change(roughness(width)) == pytest.approx(600, abs=40)
 
 
-def test_a_slow_trend_is_taken_out_and_noise_is_left() -> None:
-    noise = np.random.Generator(np.random.Philox(3)).normal(size=400)
-    found = steadied(noise + 10 * np.exp(np.linspace(0, -1.2, 400)))
-    assert np.std(found) == pytest.approx(np.std(noise), rel=0.03)
-    assert np.corrcoef(found, noise)[0, 1] > 0.97
-    assert np.median(found) == pytest.approx(10 * np.exp(-1.2), abs=1)  # the level is that of the end
-
-
-def test_too_few_values_have_no_trend() -> None:
-    few = np.arange(59.0)
-    assert np.array_equal(steadied(few), few)
+def test_a_slow_fall_is_taken_out_and_a_jump_is_not() -> None:
+    random, time = np.random.Generator(np.random.Philox(0)), np.linspace(0, 1, 3000)
+    noise = random.exponential(0.1, 3000)
+    found = look(flattened(noise + 3 * np.exp(-1.2 * time)))
+    plain = look(noise)
+    assert found is not None and plain is not None
+    assert found.spread == pytest.approx(plain.spread, rel=0.15)
+    assert found.skew == pytest.approx(plain.skew, abs=0.1)
+    assert found.middle == pytest.approx(3 * np.exp(-1.2) + plain.middle, abs=0.1)
+    for other in (noise, noise + 3 * (time < 0.55), noise + 3 * time, noise[:50] - 5 * time[:50]):
+        assert flattened(other) is other

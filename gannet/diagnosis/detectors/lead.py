@@ -3,8 +3,7 @@
 What the losses show of it depends little on their scale and on what is added to them. A player that has won
 has its loss on the floor: most batches lie at the bottom and a few stand out (skew), the middle is nearer to
 nothing than the loss is wide (level), and the other's loss swings many times as widely, since it still feels
-what the winner's no longer does, beyond a margin or a cross-entropy of nothing (silence). A class loss that
-falls while it is learnt hides both, so the loss is looked at without its slow trend as well. D's ratings of
+what the winner's no longer does, beyond a margin or a cross-entropy of nothing (silence). D's ratings of
 reals and fakes, where the log has them, must say the same. A critic's loss, which goes below zero, has no floor.
 """
 
@@ -16,22 +15,25 @@ import numpy as np
 from gannet.diagnosis.detectors.looked import DISTANCE, FAR, PAIRS, is_far, known, lasting_looks, stay_far
 from gannet.diagnosis.finding import Evidence, Sign
 from gannet.diagnosis.series import (
+    WINDOW,
     Log,
     Look,
     Series,
+    flattened,
     last_change,
     lasting,
+    look,
     looks,
     moments,
     pairs,
     roughness,
-    steadied,
 )
 
 SKEW = 0.3  # a bell has 0, an exponential 0.46
 SILENCE = 8.0  # two that are a match have losses as wide within a factor of 4; where one has lost it is 20 and more
-NEARLY = 3 / 4  # of a sign: less is what an even game shows too
-PATIENCE = 0.2  # of the run: G often catches up with a D that leads from the start
+NEARLY = 2 / 3  # of a sign: less is what an even game shows too
+PATIENCE = 0.2  # of the run: G often catches up with a D that leads from the start,
+LATEST = 1 / 3  # and has learnt from it what there is to learn by then
 APART = 5.0  # widths: a D that is merely held back, as by augmentation, gives way by two
 TINY = 1e-100  # a loss may be exactly nothing
 MOST = 1e6  # times as wide: as much as a person wants to know
@@ -62,15 +64,14 @@ def lead(log: Log, winner: str, loser: str, certain: dict[str, float]) -> Sign |
     A lead is no harm by itself: so it has to last, beyond the run's first part, and counts from where the
     loser's loss is another than before, in its level or in how far it swings from batch to batch; its level above
     the winner's, as both may have a class loss. The middle one of these three times is taken, so that one of them
-    may be wrong.
+    may be wrong, and a third of the run at most where the lead is as old.
     """
     known = log.get(winner, loser)
     if known is None:
         return None
     times = moments(log)
     rated = ratings(log, times, certain)
-    steady = pairs(times, *known, change=steadied)
-    seen = [(time, Signs(*both, *calm)) for (time, both), (_, calm) in zip(pairs(times, *known), steady, strict=True)]
+    seen = [(time, Signs(one, other, flat(time, *known))) for time, (one, other) in pairs(times, *known)]
     at = np.array([time for time, _ in seen])
     wins = np.array([signs.any if rated is not None else signs.enough for _, signs in seen], dtype=bool)
     if winner == "loss G":  # which lies low in healthy runs too: there D's must be loud as well
@@ -87,7 +88,7 @@ def lead(log: Log, winner: str, loser: str, certain: dict[str, float]) -> Sign |
     last = [signs for time, signs in seen if time <= end][-1]
     told = [*last.told(winner, loser), *told_ratings(log, end, certain)]
     confidence = 0.6 + 0.1 * sum(s > 1 for s in last.strengths) if rated is None else 0.95
-    return Sign(max(since, begin), until, confidence, told, hurts=True)
+    return Sign(max(min(since, LATEST * log.whole), begin), until, confidence, told, hurts=True)
 
 
 def ahead(log: Log, bound: float, side: int) -> Sign | None:
@@ -128,28 +129,38 @@ def rise(first: Look, now: Look) -> float:
     return (now.middle - first.middle) / first.spread if first.spread > 0 else 0.0
 
 
+def flat(time: float, winner: Series, loser: Series) -> tuple[Look, Look] | None:
+    """Looks at both losses, each without its slow fall; None where there are too few values."""
+    one, other = (look(flattened(series.between(WINDOW * time, time))) for series in (winner, loser))
+    return (one, other) if one and other else None
+
+
 @dataclass(frozen=True)
 class Signs:
     """The three signs that one loss is on its floor while the other still swings, at one time.
 
-    `steady` are the looks at the losses without their slow trends.
+    Skew and silence are those of the losses as they are, or without their slow falls, whichever is more.
     """
 
     winner: Look
     loser: Look
-    steady_winner: Look
-    steady_loser: Look
+    flat: tuple[Look, Look] | None = None
 
     @property
-    def skew(self) -> float:
-        """The winner's: a slow trend hides that of its noise, or is itself a fall to the floor."""
-        return max(self.winner.skew, self.steady_winner.skew)
+    def both(self) -> tuple[tuple[Look, Look], ...]:
+        """The winner's and the loser's look, as they are and without their slow falls."""
+        plain = (self.winner, self.loser)
+        return (plain, self.flat) if self.flat else (plain,)
 
     @property
     def silence(self) -> float:
-        """How much wider the loser's loss is, whatever widens both."""
-        losers = min(self.loser.spread, self.steady_loser.spread)
-        return losers / max(min(self.winner.spread, self.steady_winner.spread), TINY)
+        """How much wider the loser's loss is."""
+        return max(loser.spread / max(winner.spread, TINY) for winner, loser in self.both)
+
+    @property
+    def skew(self) -> float:
+        """How far the winner's loss lies at its floor."""
+        return max(winner.skew for winner, _ in self.both)
 
     @property
     def strengths(self) -> tuple[float, float, float]:
