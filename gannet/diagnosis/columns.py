@@ -44,9 +44,14 @@ METRICS = ("fid", "kid", "distance")
 
 
 def metric(name: str) -> str:
-    """The kind of a run's metric by its name: `"KID (efficientnet-lite0)"` is a `kid`, other distances `distance`."""
-    word = plain(name.partition(" ")[0])
+    """The kind of a run's distance by its name: `"KID (efficientnet-lite0)"` is a `kid`, others are a `distance`."""
+    word = first_word(name)
     return word if word in METRICS else "distance"
+
+
+def first_word(name: str) -> str:
+    """`"recall (efficientnet-lite0)"` as `recall`."""
+    return plain(name.partition(" ")[0])
 
 
 def plain(name: str) -> str:

@@ -22,6 +22,7 @@ from gannet.diagnosis.tables import ABSENT, Columns, cell, in_utf8, of_csv
 from gannet.errors import UserError, one_line
 
 MANY = 40_000  # lines of JSON: more are thinned out
+RECALL = "recall"  # the one metric of which more is better that a detector reads
 RARE = (b"fid", b"kid", b"NaN", b"Infinity")  # what a line that is left out must not hold
 LOOKED = "sample mean"  # what a run's line of a look at its samples has, and no other
 RETURN = "autopilot"  # the event of a run that has gone back to an earlier moment, and maybe changed a setting
@@ -195,7 +196,7 @@ def number_in(text: str) -> float | None:
 
 
 def measured(line: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A line as it is; of a run's metric its value by the name of its kind, where it is a distance to the data.
+    """A line as it is; of a run's metric its value by the name of its kind, where it is a distance or the recall.
 
     Of a return only when it was: a trifle after the moment itself, whose own line still counts.
     """
@@ -203,7 +204,7 @@ def measured(line: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"kimg": math.nextafter(line["kimg"], math.inf)}
     if not isinstance(metric := line.get("metric"), str):
         return line
-    known = columns.metric(metric) if line.get("better") == "lower" else ""
+    known = columns.metric(metric) if line.get("better") == "lower" else RECALL * (columns.first_word(metric) == RECALL)
     return {"kimg": line.get("kimg"), known: line.get("value")} if known else {}
 
 

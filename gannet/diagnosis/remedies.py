@@ -40,6 +40,7 @@ from gannet.diagnosis.choices import (
 from gannet.diagnosis.finding import Remedy, Sign
 
 MICIKEVICIUS = "Micikevicius et al. 2018, Mixed precision training, section 3"
+PROGRESSIVE = "Karras et al. 2018, Progressive growing of GANs, section 3"
 SALIMANS = "Salimans et al. 2016, Improved techniques for training GANs, section 3.4"
 ODENA = "Odena et al. 2017, Conditional image synthesis with auxiliary classifier GANs, section 3"
 PROJECTION = "Miyato and Koyama 2018, cGANs with projection discriminator, section 3"
@@ -179,6 +180,7 @@ REMEDIES: Mapping[str, tuple[Choice, ...]] = {
         unknown("--D.norm spectral --D.bias", "D's slope cannot run away from G", MIYATO),
         on_slope("penalties.r1.gamma", 1, "a bound on D's slope leaves G a gradient where D is sure", MESCHEDER),
         spectral_d,
+        set_to("D.minibatch", "deviation", "D sees how alike the samples of a batch are", PROGRESSIVE),
         times("train.batch", 2, "more images at once hold more of the data's kinds", BROCK),
     ),
 }

@@ -190,6 +190,7 @@ def run(folder: Path) -> Path:
             metric = {"type": "metric", "kimg": i / 2, "low": 0.0, "high": 9.0, "seconds": 3.0}
             lines.append({**metric, "metric": "FID", "value": 100.0 / i, "better": "lower"})
             lines.append({**metric, "metric": "precision", "value": 0.5, "better": "higher"})
+            lines.append({**metric, "metric": "recall (inception)", "value": 0.25, "better": "higher"})
             lines.append({"type": "event", "kimg": i / 2, "event": "diverged", "learning_rates": {"G": 1e-4}})
     folder.mkdir()
     jsonl(folder / "stats.jsonl", lines)
@@ -209,10 +210,11 @@ def test_the_kinds_of_metrics(metric: str, known: str) -> None:
 @pytest.mark.parametrize("named", ["", "stats.jsonl"])
 def test_a_run(tmp_path: Path, named: str) -> None:
     log = open_log(run(tmp_path / "run") / named)
-    assert set(log.series) == {"loss D", "loss G", "D(x)", "logit real", "fid"}
+    assert set(log.series) == {"loss D", "loss G", "D(x)", "logit real", "fid", "recall"}
     assert (log.unit, log.length, log.end) == ("kimg", 50.0, 20.0)
     assert log.series["loss G"].broken.tolist() == [15.0] and len(log.series["loss G"]) == 39
     assert log.series["fid"].at.tolist() == [5, 10, 15, 20]
+    assert log.series["recall"].values.tolist() == [0.25] * 4
     assert log.settings["optim.D.lr"] == 4e-4 and log.settings["penalties.r1.gamma"] == 0.5
 
 

@@ -188,6 +188,15 @@ def test_samples_that_become_fewer() -> None:
     assert finding.sign.since == 65.0 and finding.sign.evidence[0].value == 0.2
 
 
+def test_reals_that_samples_no_longer_reach() -> None:
+    falls = np.r_[np.linspace(0.05, 0.6, 12), np.full(8, 0.1)]
+    (finding,) = diagnose(looked(recall=falls)).findings
+    assert (finding.finding, finding.sign.since) == ("mode-collapse", 65.0)
+    once = np.r_[np.linspace(0.05, 0.6, 18), 0.1, 0.1]
+    for fine in (once, np.linspace(0.0, 0.09, LOOKS)[::-1], np.linspace(0.6, 0.35, LOOKS)):
+        assert diagnose(looked(recall=fine)).findings == []
+
+
 def test_past_the_best_without_a_metric() -> None:
     distance = np.r_[np.linspace(200, 8, 10), np.linspace(10, 60, 10)]
     (finding,) = diagnose(looked(sample_distance=distance)).findings

@@ -163,7 +163,7 @@ MOMENTUM = (0.9, 0.999)
         ("d-wins", settings("cyclegan"), "--optim.D.lr 0.0001"),
         ("d-wins", settings("r3gan-ffhq64"), "--optim.D.lr 0.0001"),
         ("mode-collapse", settings("stylegan2-ada"), "--train.batch 128"),
-        ("mode-collapse", settings("sngan-shapes", penalties__r1__gamma=1.0), "--train.batch 128"),
+        ("mode-collapse", settings("sngan-shapes", penalties__r1__gamma=1.0), "--D.minibatch deviation"),
         ("mode-collapse", settings("cyclegan"), "--D.norm spectral"),
         ("oscillation", settings("wgan-gp"), "--optim.G.lr 0.0001 --optim.D.lr 0.0001"),
         ("oscillation", settings("wgan"), "--penalties.gradient-penalty.weight 10 --optim.D.clip 0"),

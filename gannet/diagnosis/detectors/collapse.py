@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gannet.diagnosis.detectors.looked import SETTLED, known, lasting_looks, smoothed
+from gannet.diagnosis.detectors.looked import FEWEST, SETTLED, known, lasting_looks, smoothed
 from gannet.diagnosis.finding import Evidence, Sign
 from gannet.diagnosis.series import Log, Series, lasting, look, moments
 
@@ -27,9 +27,23 @@ KINDS = "how many different samples there are, in times of as many reals"
 
 def mode_collapse(log: Log) -> Sign | None:
     """Few different samples, or fewer than there were; without looks at them, what the losses show of it."""
-    if known(log, "diversity") is not None:
-        return few_kinds(log) or fewer(log)
-    return jumped(log)
+    found = few_kinds(log) or fewer(log) if known(log, "diversity") is not None else jumped(log)
+    return found or forgotten(log)
+
+
+def forgotten(log: Log) -> Sign | None:
+    """The recall has been below half of its best at the last three evaluations, which are rare and of many samples."""
+    recall = known(log, "recall", 2 * FEWEST)
+    if recall is None:
+        return None
+    best = np.maximum.accumulate(recall.values)
+    low = (best > HAD) & (recall.values < FALLEN * best)
+    if not low[-FEWEST:].all():
+        return None
+    since = float(recall.at[int(np.flatnonzero(~low).max(initial=-1)) + 1])
+    about = "the part of reals that lie among samples (recall)"
+    evidence = Evidence("recall", float(recall.values[-1]), FALLEN * float(best[-1]), about)
+    return Sign(since, None, 0.85, [evidence], hurts=True)
 
 
 def few_kinds(log: Log) -> Sign | None:
