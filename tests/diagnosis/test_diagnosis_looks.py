@@ -77,7 +77,7 @@ def test_a_setting_out_of_range_counts_where_samples_stay_far(setting: str, valu
     found = diagnose(looked({setting: value}, sample_distance=FAR)).findings
     assert found[0].finding == "settings" and found[0].remedy.change == change
     assert found[0].sign.since == 25.0  # a quarter of the run: before, all samples are far
-    assert diagnose(looked({setting: value})).findings == []
+    assert diagnose(looked({setting: value}, sample_distance=FALLING / 4)).findings == []  # it is borne
 
 
 def test_a_higher_rate_of_d_as_papers_have_it_is_none() -> None:
@@ -232,6 +232,14 @@ def test_a_few_looks_are_said_to_be_few() -> None:
     assert (unsure(short) or "").startswith(
         "Nothing is seen to be wrong, but 3 looks at samples are few: samples are 149 times as far from the data"
     )
+
+
+@pytest.mark.parametrize(("last", "found"), [(6.0, True), (2.0, False)])
+def test_a_setting_out_of_range_that_is_borne_slowly(last: float, found: bool) -> None:
+    """Samples come nearer at each look, by half in a third of the time, and are far at the end or not."""
+    values = last * np.linspace(1 / LOOKS, 1, LOOKS) ** -2
+    assert ("settings" in names(diagnose(looked({"optim.D.lr": 1e-2}, sample_distance=values)))) == found
+    assert names(diagnose(looked(sample_distance=values))) == []
 
 
 @pytest.mark.parametrize(("distance", "found"), [(5.0, True), (1.5, False)])

@@ -41,12 +41,12 @@ def stays_above(log: Log, name: str, bound: float, about: str) -> Sign | None:
     return Sign(since, None, 0.85, [Evidence(name, float(series.values[-1]), bound, about)])
 
 
-def far_since(log: Log) -> float | None:
-    """Since when samples have been far from the data, after the run's first part; a distance may still fall."""
+def far_since(log: Log, bound: float = FAR) -> float | None:
+    """Since when samples have been so far from the data, after the run's first part; a distance may still fall."""
     series = known(log, "sample distance")
     if series is None:
         return None
-    return lasting_looks(log, series.at, (series.at >= SETTLED * log.whole) & (series.values > FAR))
+    return lasting_looks(log, series.at, (series.at >= SETTLED * log.whole) & (series.values > bound))
 
 
 def smoothed(values: np.ndarray, width: int = 5) -> np.ndarray:

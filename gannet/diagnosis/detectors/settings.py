@@ -23,7 +23,7 @@ USUAL = 2e-4  # the rate that is advised: one that is lower is not the one to br
 def settings(log: Log) -> Sign | None:
     """The first setting that is out of range, where samples are bad."""
     evidence = next(out_of_range(log.settings), None)
-    since, far = far_since(log) or stay_far(log, NEAR), is_far(log, NEAR)
+    since, far = far_since(log, NEAR) or stay_far(log, NEAR), is_far(log, NEAR)
     if evidence is None or since is None or far is None:
         return None
     return Sign(since, None, 0.8, [evidence, Evidence("sample distance", far, NEAR, DISTANCE)])
