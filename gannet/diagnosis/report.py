@@ -17,7 +17,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "data": ("Something is wrong with the data", "no setting makes up for it."),
     "bad-start": ("A bad start", "the weights were so large that G could not move."),
     "not-learning": ("A player does not learn", "its weights stay where they are."),
-    "settings": ("A setting is out of range", "with it, samples stay far from the data, or come nearer too slowly."),
+    "settings": ("A setting is out of range", "with it, samples stay far from the data, or near it too slowly."),
     "d-memorises": ("D learns its images by heart", "it rates them above others of the same kind."),
     "diverging": ("Training diverges", "losses or gradients leave the range of numbers."),
     "d-wins": ("D wins", "it tells reals from fakes so well that G no longer learns from it."),

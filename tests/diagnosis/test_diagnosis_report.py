@@ -66,7 +66,7 @@ def test_what_a_watched_run_is_told() -> None:
     sign = Sign(12.5, None, 0.8, [Evidence("G.z_dim", 1, 4, "the dimensions of the noise")])
     said = report.arises(Finding("settings", sign, remedy("settings", {}, sign, "kimg")), "kimg")
     assert said.splitlines() == [
-        "A setting is out of range, since 12.5 kimg: with it, samples stay far from the data, or come nearer too slowly.",
+        "A setting is out of range, since 12.5 kimg: with it, samples stay far from the data, or near it too slowly.",
         "  one change: --G.z-dim 64 (of so few numbers G cannot make so many unlike images)",
     ]
     assert report.clears("settings", "20 kimg") == "No longer, at 20 kimg: A setting is out of range."
