@@ -1,5 +1,7 @@
 """Each detector on losses that have its fault, and none on those of even games."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from played import LINES, jump, log_of, path, played, until
@@ -230,6 +232,13 @@ def test_verdicts_by_a_metric(values: tuple[float, ...], verdict: str) -> None:
 def test_one_bad_value_of_another_distance_is_none_unless_it_is_very_bad(last: float, verdict: str) -> None:
     values = fid(100, 40, 30, 30, 31, 29, 30, 30, last)
     assert diagnose(Log({**log_of(EVEN["hinge"]).series, "kid": values})).verdict == verdict
+
+
+@pytest.mark.parametrize(("length", "verdict"), [(200_000, "finished"), (100_000, "failed"), (0, "failed")])
+def test_one_bad_fid_is_no_failure_while_a_run_goes_on(length: float, verdict: str) -> None:
+    log = with_fid(EVEN["hinge"], 100, 40, 30, 30, 31, 29, 30, 30, 50)
+    assert diagnose(replace(log, length=length)).verdict == verdict
+    assert diagnose(replace(with_fid(EVEN["hinge"], 100, 40, 30, 29, 30, 50, 50), length=length)).verdict == "failed"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -10,6 +10,7 @@ from gannet.diagnosis.series import Log, Series
 FAILED = 1.5  # times the best: what a person sees, and no evaluation's noise
 SURE = 1.25  # times the best, of the middle of the last three: one bad value of a small distance is no failure,
 BROKEN = 2.0  # unless it is as bad as that
+NEARLY = 1.05  # times the time so far: a run that is to be no longer is at its end
 GAIN = 0.9  # times the best so far: a step that evaluations of the same G do not differ by
 LEARNT = 0.5  # times the first value: then a run has brought something
 WORSE = 2.0  # times the best distance of samples by looks, which are of few samples,
@@ -22,8 +23,8 @@ FLAT = 1 / 3  # of the evaluations without a gain: then a run has learnt what it
 def past_best(log: Log) -> Sign | None:
     """The last value is far worse than the best. Since the best one.
 
-    Alone it is enough of an FID, by which such runs are judged; other distances are of fewer images and scatter: of
-    them it must not be alone, or very far.
+    At the end of a run it is enough alone of an FID, by which runs are judged. Until then, and of other distances,
+    which are of fewer images and scatter, it must not be alone, or very far.
     """
     measured = metric(log)
     if measured is None:
@@ -33,7 +34,8 @@ def past_best(log: Log) -> Sign | None:
     lowest = float(series.values[best])
     recent = float(np.median(series.values[-3:]))
     lasts = recent > SURE * lowest or last > BROKEN * lowest
-    if lowest <= 0 or last <= FAILED * lowest or not (lasts or name == "fid"):
+    judged = name == "fid" and log.length <= NEARLY * log.end
+    if lowest <= 0 or last <= FAILED * lowest or not (lasts or judged):
         return None
     at = float(series.at[best])
     told = [
