@@ -192,6 +192,7 @@ def test_reals_that_samples_no_longer_reach() -> None:
     falls = np.r_[np.linspace(0.05, 0.6, 12), np.full(8, 0.1)]
     (finding,) = diagnose(looked(recall=falls)).findings
     assert (finding.finding, finding.sign.since) == ("mode-collapse", 65.0)
+    assert names(diagnose(looked(recall=falls, sample_distance=FALLING / 4))) == ["mode-collapse"]  # and near the data
     once = np.r_[np.linspace(0.05, 0.6, 18), 0.1, 0.1]
     for fine in (once, np.linspace(0.0, 0.09, LOOKS)[::-1], np.linspace(0.6, 0.35, LOOKS)):
         assert diagnose(looked(recall=fine)).findings == []

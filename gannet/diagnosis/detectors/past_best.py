@@ -66,9 +66,12 @@ def by_looks(log: Log) -> Sign | None:
 
 
 def did_no_harm(log: Log, sign: Sign) -> bool:
-    """Whether looks at samples say so of what the losses show: they have come far nearer to the data since."""
+    """Whether looks at samples say so of what the losses show: they have come far nearer to the data since.
+
+    A recall that was measured is surer than they are.
+    """
     series = known(log, "sample distance")
-    if series is None:
+    if series is None or any(evidence.statistic == "recall" for evidence in sign.evidence):
         return False
     now, before = float(series.values[-1]), series.values[series.at <= sign.since]
     return now < NEAR or (len(before) > 0 and now < HALVED * float(before[-1]))
