@@ -329,7 +329,7 @@ def checked(log: Log, path: Path) -> Log:
         raise UserError(f"{path} has no losses that are known: name the columns step, d_loss and g_loss")
     longest = max(len(series) + len(series.broken) for series in log.series.values())
     measured = any(len(log.series.get(name, ())) >= 3 for name in columns.METRICS)
-    broken = any(len(log.series[name].broken) and not len(log.series[name]) for name in losses)
+    broken = any(name.startswith("loss") and len(s.broken) and not len(s) for name, s in log.series.items())
     if longest < SHORT and not measured and not broken:
         raise UserError(f"{path} has {longest} lines, and a diagnosis needs {SHORT}: it needs a longer run")
     return log

@@ -88,6 +88,8 @@ def test_lines_of_json_may_hold_lists(tmp_path: Path) -> None:
 def test_a_log_of_nothing_but_nan_is_a_log_however_short(tmp_path: Path) -> None:
     log = csv(tmp_path / "log.csv", "step,d_loss,g_loss", [(i, "nan", "-inf") for i in range(5)])
     assert diagnose(log).verdict == "failed"
+    with pytest.raises(UserError, match="has 5 lines"):  # an FID that nobody has measured says nothing
+        csv(tmp_path / "log.csv", "step,d_loss,g_loss,fid", [(i, 0.5, 1.0, "nan") for i in range(5)])
 
 
 def test_without_its_package_tensorboard_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
