@@ -153,13 +153,21 @@ def read_run(path: Path) -> Record:
 
 
 def end_of(recipe: Recipe, lines: Sequence[Mapping[str, Any]]) -> float:
-    """The kimg at which a run ends, also one made longer since, or ended early by the autopilot; 0 if not known."""
-    length = recipe.train.length
+    """The kimg at which a run ends, also one made longer since, or ended early by the autopilot: what came last counts.
+
+    0 if it is not known.
+    """
+    end = kimg_in(recipe.train.length)
     for line in lines:
         if line["type"] == "event" and line["event"] == "extended":
-            length = line["settings"]["train"]["length"]
+            end = kimg_in(line["settings"]["train"]["length"])
         elif line["type"] == "event" and line.get("change") == "stop":
-            return float(line["kimg"])
+            end = float(line["kimg"])
+    return end
+
+
+def kimg_in(length: str) -> float:
+    """0 where the length is not said in kimg."""
     value, unit = amount(length)
     return value if unit == "kimg" else 0.0
 

@@ -205,7 +205,10 @@ def test_runs_that_have_not_come_to_their_end_are_marked(by_hand: Make, tmp_path
     longer, ended = by_hand("longer", 1), by_hand("ended", 2, settings={"train.length": "8 kimg"})
     killed = by_hand("killed", 3)
     (killed / ".lock").touch()
+    again = by_hand("ended and made longer", 0, settings={"train.length": "9 kimg"})
     for run, event in (
+        (again, {"event": "autopilot", "change": "stop"}),
+        (again, {"event": "extended", "settings": {"train": {"length": "10 kimg"}}}),
         (longer, {"event": "extended", "settings": {"train": {"length": "5 kimg"}}}),
         (ended, {"event": "autopilot", "change": "stop"}),
     ):
@@ -215,11 +218,12 @@ def test_runs_that_have_not_come_to_their_end_are_marked(by_hand: Make, tmp_path
         found = compare(tmp_path / "runs", out=tmp_path / "out")
     states = {record.path.name: record.state for group in found.groups for record in group.records}
     assert states == {"stopped": "stopped", "running": "running", "longer": "stopped", "ended": "finished"} | {
-        "killed": "finished"
+        "killed": "finished",
+        "ended and made longer": "stopped",
     }
     said = str(found)
     assert "| 4 of 8, still running, 4 |" in said and "| 4 of 6, stopped |" in said
-    assert next(note for note in found.notes if note.startswith("Not at its end")).count("runs/") == 3
+    assert next(note for note in found.notes if note.startswith("Not at its end")).count("runs/") == 4
     assert sorted(state for group in found.to_dict()["groups"] for state in group["states"]) == sorted(states.values())
 
 
