@@ -227,7 +227,8 @@ class Sweep:
         trained = series.play()
         if len(trained) == len(self.seeds) and trained[-1].finished:
             return "done"
-        return "pruned" if watcher and watcher.stop else "interrupted"
+        was_stopped = len(trained) == 1 and not trained[0].finished  # the first, which is the one that is watched
+        return "pruned" if was_stopped and watcher and watcher.stop else "interrupted"
 
 
 def known_plan(out: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -19,7 +19,8 @@ from gannet.experiments.records import Group, read_run
 from gannet.experiments.results import Result, Swept, about_winner, result_of
 from gannet.experiments.seeds import Series
 from gannet.experiments.statistics import Summary
-from gannet.experiments.sweep import images_of, refuse_other
+from gannet.experiments.sweep import Sweep, Trial, images_of, refuse_other
+from gannet.recipes import recipe
 from gannet.sessions import train_plan
 from gannet.training.pictures import read_stats
 
@@ -233,6 +234,27 @@ def test_ctrl_c_before_the_first_step_of_a_trial_keeps_what_is_finished(
     assert "Interrupted, all saved: the same command goes on." in capsys.readouterr().out
     assert [each["number"] for each in json.loads(Path("swept/results.json").read_text("utf-8"))["results"]] == [0]
     assert asked("--vary", "D.norm=spectral,batch") == 0
+
+
+@pytest.mark.parametrize(
+    ("finished", "stopped", "state"),
+    [
+        ((False,), True, "pruned"),
+        ((False,), False, "interrupted"),
+        ((True, False), True, "interrupted"),  # the first was behind at its very end, and Ctrl-C stopped the second
+        ((True,), True, "interrupted"),  # the same, before the second had begun
+        ((True, True), True, "done"),
+    ],
+)
+def test_a_trial_is_pruned_where_its_first_run_was_stopped(
+    finished: tuple[bool, ...], stopped: bool, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [sessions.Trained(tmp_path / f"seed{seed}", each) for seed, each in enumerate(finished)]
+    monkeypatch.setattr(Series, "play", lambda series: runs)
+    begin: Any = None
+    sweep = Sweep(begin, lambda settings: recipe("dcgan-shapes"), (), tmp_path, seeds=(0, 1))
+    watcher: Any = SimpleNamespace(stop=stopped)
+    assert sweep.one(Trial(0, {}), {}, watcher, "trial000") == state
 
 
 def test_ctrl_c_before_the_first_run_has_a_folder_writes_results_too(
