@@ -203,6 +203,7 @@ def test_classes_are_measured_by_themselves(tmp_path: Path, eyes: Counting, monk
             "FID is the Frechet distance with --extractor inception alone: with pixels ask for f",
         ),
         ({"metrics": ["fd-dinov2"]}, "FD-DINOv2 is the Frechet distance with --extractor dinov2 alone"),
+        ({"metrics": ["fd-dinov2", "frechet"]}, "FD-DINOv2 is the Frechet distance with --extractor dinov2 alone"),
         ({"metrics": ["is"]}, "take --extractor inception"),
         ({"metrics": ["ppl"]}, "the path length in w, which .* has not"),
         ({"useful": True}, "images that the run has held out"),

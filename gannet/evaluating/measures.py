@@ -169,8 +169,8 @@ def versions() -> Protocol:
 
 def names_of(metrics: Sequence[str], extract: Extractor) -> tuple[str, ...]:
     """The metrics, each once. Raises `UserError` for one that there is not, or not with this extractor."""
-    found = {known(name): name.lower() for name in metrics}
-    for name, asked in found.items():
+    found = [(known(name), name.lower()) for name in metrics]
+    for name, asked in found:
         if asked in ALSO and ALSO[asked][1] != extract.name:
             raise UserError(
                 f"{FRECHET[ALSO[asked][1]]} is the Frechet distance with --extractor {ALSO[asked][1]} alone: with "
@@ -181,7 +181,7 @@ def names_of(metrics: Sequence[str], extract: Extractor) -> tuple[str, ...]:
                 f"the metric {name} is the {METRICS[name].title}, made of Inception's classes: take --extractor "
                 "inception, or leave it out"
             )
-    return tuple(found)
+    return tuple(dict.fromkeys(name for name, _ in found))
 
 
 def title(name: str, extract: Extractor) -> str:
