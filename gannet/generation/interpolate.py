@@ -89,9 +89,10 @@ def write_walk(
 ) -> list[Path]:
     """The `total` frames, in batches uint8 `[N, C, R, R]`, as an animation, or without a `format` as PNGs in a folder.
 
-    Those are written as they come, and the later frames of a longer walk before are removed. Beside `out` a strip of
-    nine. Each pixel becomes `scale` by `scale`.
+    Those are written as they come, and the later frames of a longer walk before, which has left its strip, are removed.
+    Beside `out` a strip of nine. Each pixel becomes `scale` by `scale`.
     """
+    walked_before = strip_of(out).exists()  # else such names are of other pictures
     chosen = set(np.linspace(0, total - 1, min(SHOWN, total)).round().astype(int).tolist())
     shown, large, files = [], [], []
     for i, image in enumerate(image for batch in batches for image in batch):
@@ -104,7 +105,7 @@ def write_walk(
     if format:
         files.append(out)
         write_bytes(out, animation(pictures(np.stack(large), format), format, fps))
-    else:
+    elif walked_before:
         for path in out.glob("*.png"):
             if FRAME.fullmatch(path.name) and int(path.stem) >= total:
                 path.unlink()

@@ -97,7 +97,7 @@ def load_onnx(path: str | os.PathLike[str], device: str = "cpu", threads: int = 
         classes, shares = tuple(map(str, facts["classes"])), tuple(map(float, facts["class_shares"]))
         sizes = {name: int(facts[name]) for name in ("z_dim", "resolution", "channels", "frames")}
         is_styled = bool(facts["has_w"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise unfit(file, f"its facts: {one_line(error)}") from error
     check_shares(shares, classes, file)
     found = {each.name: each.shape[-1] for each in session.get_inputs()}
@@ -140,7 +140,7 @@ def facts_of(metadata: Mapping[str, str], file: Path) -> dict[str, Any]:
     try:
         facts = json.loads(metadata[KEY])
         version = facts["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise unfit(file, "its facts cannot be read") from error
     if version != FORMAT:
         raise UserError(f"{file} is of format {version}, and {FORMAT} is read here: update Gannet, or export it anew")

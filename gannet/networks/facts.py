@@ -1,9 +1,9 @@
 """What config.json says of a network, checked when it is read: somebody else may have written it, or changed it."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from math import isfinite
 from typing import Any
 
 import cattrs
@@ -28,7 +28,8 @@ def is_whole(value: Any, most: float, least: int = 1) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    """Whether it is a finite number, and no whole one that is too large for a float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def are(kind: Callable[[Any], bool], values: Any) -> bool:

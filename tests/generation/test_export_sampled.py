@@ -226,6 +226,8 @@ DAMAGE: list[tuple[Callable[[Path], object], str]] = [
     (lambda file: changed(file, classes=[], class_shares=[]), "model.onnx is damaged or was changed (its inputs"),
     (lambda file: changed(file, classes=7), "model.onnx is damaged or was changed (its facts"),
     (lambda file: changed(file, frames=0), "model.onnx is damaged or was changed"),
+    (lambda file: changed(file, frames=float("inf")), "model.onnx is damaged or was changed (its facts"),
+    (lambda file: changed(file, class_shares=[10**400]), "model.onnx is damaged or was changed (its facts"),
     (
         lambda file: changed(file, resolution=32),
         "model.onnx is damaged or was changed (of 2 z it makes [2, 3, 16, 16])",

@@ -167,6 +167,14 @@ def test_a_walk_takes_the_place_of_a_longer_one(run: Any, tmp_path: Path) -> Non
         assert strip.width // 18 // (strip.height // 20) == 4
 
 
+def test_pictures_that_no_walk_has_made_are_left_alone(run: Any, tmp_path: Path) -> None:
+    photo = tmp_path / "photos" / "000007.png"
+    photo.parent.mkdir()
+    photo.write_text("mine")
+    gannet.interpolate(run(), seeds="0,1", steps=3, out=photo.parent)
+    assert photo.read_text() == "mine" and len(list(photo.parent.iterdir())) == 5
+
+
 @pytest.mark.parametrize("out", ["walk", "walk.webp"])
 def test_a_picture_in_the_place_of_the_strip_is_left_alone(run: Any, tmp_path: Path, out: str) -> None:
     folder, picture = run(), tmp_path / "walk.png"

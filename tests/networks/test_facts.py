@@ -60,6 +60,7 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("real_logits", [2, 1], "real_logits is [2, 1], and must be a list of numbers that rise"),
     ("logit_is_probability", "no", "logit_is_probability is no, and must be true or false"),
     ("kimg", "x" * 99, f"kimg is {'x' * 37}..., and must be a number, at least 0"),
+    ("kimg", 10**400, f"kimg is 1{'0' * 36}..., and must be a number, at least 0"),  # no float is so large
     ("ema_half_life_kimg", float("inf"), "ema_half_life_kimg is inf, and must be a number"),
     ("gannet", 7, "gannet is 7, and must be a version"),
     ("name", ["r3gan"], "name is ['r3gan'], and must be the name of a network"),
