@@ -35,6 +35,7 @@ MOST_TAILS = 16
 MOST_RECIPES = 2000
 BETWEEN = ":"  # a sweep, its trial, and the run of a seed in it, in a name
 DEEP = 3  # folders from RUNS to a run
+MOST_DEEP = 16  # tables and lists within each other, of what runs say
 
 Value = TypeVar("Value")
 
@@ -289,6 +290,20 @@ def best_metric(runs: Runs, run: Path) -> dict[str, Any] | None:
         line = json.loads(runs.file(run, "best", "metric.json").read_text("utf-8"))
         return {name: line[name] for name in ("metric", "value", "better")} if is_metric(line) else None
     return None
+
+
+def plain(value: Any, deep: int = MOST_DEEP) -> Any:
+    """What a run says, as it can be sent: without halves of characters, and with null for what is nested too deep.
+
+    One such value in one run would else be the end of every answer that it is in.
+    """
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {plain(name): plain(each, deep - 1) for name, each in value.items()} if deep else None
+    if isinstance(value, (list, tuple)):
+        return [plain(each, deep - 1) for each in value] if deep else None
+    return value
 
 
 def is_metric(line: Any) -> bool:

@@ -24,7 +24,7 @@ from gannet.studio.events import Watches
 from gannet.studio.findings import Findings
 from gannet.studio.jobs import Jobs
 from gannet.studio.rating import Ratings
-from gannet.studio.runs import Runs
+from gannet.studio.runs import Runs, plain
 from gannet.studio.security import LOCAL, Guard, Limit, Refused, own_hosts
 from gannet.studio.summary import Summaries
 
@@ -138,7 +138,7 @@ def run_addresses(app: FastAPI, house: House) -> None:
     def listed() -> list[dict[str, Any]]:
         rows = house.summaries.all()
         Thread(target=house.findings.look, daemon=True).start()
-        return rows
+        return plain(rows)
 
     @app.post("/api/runs")
     def train(asked: Asked) -> dict[str, str]:
@@ -146,7 +146,7 @@ def run_addresses(app: FastAPI, house: House) -> None:
 
     @app.get("/api/runs/{name}")
     def one(name: str) -> dict[str, Any]:
-        return house.summaries.whole(name)
+        return plain(house.summaries.whole(name))
 
     @app.get("/api/runs/{name}/statistics")
     def statistics(
@@ -160,7 +160,7 @@ def run_addresses(app: FastAPI, house: House) -> None:
         tail.open()
         wanted = [each for each in names.split(",") if each in tail.names] if names else tail.names
         low, high = -np.inf if begin is None else begin, np.inf if end is None else end
-        return tail.curves(wanted, low, high, points).to_dict()
+        return plain(tail.curves(wanted, low, high, points).to_dict())
 
     @app.get("/api/runs/{name}/events")
     async def events(
@@ -265,7 +265,7 @@ def play_addresses(app: FastAPI, house: House, player: Callable[[], Any]) -> Non
         from gannet.studio.compare import Comparer
 
         with house.sampling():
-            return Comparer(player()).compared(runs, some(names))
+            return plain(Comparer(player()).compared(runs, some(names)))
 
 
 def player_of(house: House) -> Callable[[], Any]:

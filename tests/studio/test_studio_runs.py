@@ -45,6 +45,21 @@ def test_a_run_is_told_in_short(runs: Runs, ask: Ask) -> None:
     assert row["seconds_left"] is None and row["problem"] is None
 
 
+@pytest.mark.parametrize("odd", ["[" * 400 + "]" * 400, '"\\ud800"'], ids=["deep", "half a character"])
+def test_what_cannot_be_sent_of_one_run_leaves_the_others(runs: Runs, ask: Ask, odd: str) -> None:
+    runs("good", stats(5))
+    run = runs("odd", stats(5))
+    (run / "best").mkdir()
+    (run / "best" / "metric.json").write_text(f'{{"metric": {odd}, "value": 1, "better": "lower"}}')
+    with (run / "stats.jsonl").open("a") as file:
+        file.write(f'{{"type": "event", "kimg": 0.6, "event": "odd", "what": {odd}}}\n')
+        file.write(f'{{"type": "stats", "kimg": 0.6, "seconds": {odd}, "loss G": 1.0}}\n')
+    assert listed(ask)["good"]["kimg"] == 0.5 and listed(ask)["odd"]["kimg"] == 0.6
+    told = ask().get("/api/runs/odd").json()
+    assert [line["event"] for line in told["history"]] == ["odd"] and told["statistics"] == ["loss D", "loss G"]
+    assert ask().get("/api/compare?runs=good&runs=odd").status_code == 200
+
+
 def test_states_follow_from_what_lies_in_the_folder(runs: Runs, ask: Ask) -> None:
     runs("finished", stats(100))
     stopped, torn = runs("stopped", stats(40)), runs("torn")
