@@ -12,7 +12,6 @@ from itertools import pairwise, zip_longest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
-from torch.nn.utils.parametrizations import spectral_norm
 
 from gannet.errors import UserError
 from gannet.networks.attention import attention_after, check_attention, smaller
@@ -22,6 +21,7 @@ from gannet.networks.layers import (
     ConditionalBatchNorm,
     at_least,
     initialise,
+    spectral_norm,
     spectrally_normalise,
     with_projection,
 )

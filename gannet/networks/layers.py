@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils import parametrizations, parametrize
 
 from gannet.errors import UserError
 
@@ -213,6 +213,29 @@ def initialise(network: nn.Module, init: Init) -> None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine and init == "dcgan":
             nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+class Vectors(nn.Module):
+    """Of what sizes the two vectors are that `spectral_norm` keeps of a weight."""
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        self.register_buffer("_u", weight.new_empty(len(weight)))
+        self.register_buffer("_v", weight.new_empty(weight[0].numel()))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight
+
+
+def spectral_norm(module: nn.Conv2d | nn.Linear | ClassEmbedding) -> None:
+    """Divides the weight by its largest singular value, as that of torch.
+
+    On the meta device there are sizes alone: to seek the value as torch does takes seconds there, and finds nothing.
+    """
+    if module.weight.is_meta:
+        parametrize.register_parametrization(module, "weight", Vectors(module.weight), unsafe=True)
+    else:
+        parametrizations.spectral_norm(module)
 
 
 def spectrally_normalise(network: nn.Module) -> None:

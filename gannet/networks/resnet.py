@@ -14,7 +14,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
-from torch.nn.utils.parametrizations import spectral_norm
 
 from gannet.errors import UserError
 from gannet.networks.attention import attention_after, check_attention, smaller
@@ -27,6 +26,7 @@ from gannet.networks.layers import (
     at_least,
     doubled_widths,
     initialise,
+    spectral_norm,
     spectrally_normalise,
     with_projection,
 )

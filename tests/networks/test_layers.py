@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gannet.networks.attention import SelfAttention
 from gannet.networks.layers import ClassBatchNorm, SameBatchNorm, beside, initialise
+from gannet.networks.resnet import Discriminator
 
 
 def labels(num: int, classes: int) -> Tensor:
@@ -81,3 +82,15 @@ def test_orthogonal_weights() -> None:
             rows = parameter.detach().flatten(1)
             gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
             assert torch.allclose(gram, torch.eye(len(gram)), atol=1e-5), name
+
+
+def test_on_the_meta_device_spectral_norm_has_its_sizes_and_computes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts: dict[str, Any] = {"width": 4, "norm": "spectral", "label": "projection"}
+    D = Discriminator(16, 3, 5, **facts)
+    monkeypatch.setattr("torch.nn.functional.normalize", None)
+    with torch.device("meta"):
+        sizes = Discriminator(16, 3, 5, **facts)
+    found = {name: value.shape for name, value in sizes.state_dict().items()}
+    assert "projection.parametrizations.weight.0._u" in found
+    assert found == {name: value.shape for name, value in D.state_dict().items()}
+    assert not sizes.load_state_dict(D.state_dict(), assign=True).missing_keys
