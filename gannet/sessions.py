@@ -76,8 +76,8 @@ class Trained:
 
 
 def holds_run(path: Path) -> bool:
-    """Whether a run was begun in the folder."""
-    return (path / "recipe.toml").exists()
+    """Whether a run was begun in the folder; not where that may not be seen."""
+    return os.path.exists(path / "recipe.toml")
 
 
 def starting_from(plan: Plan, address: str | None, allow_code: bool = False) -> tuple[Plan, Initial | None]:

@@ -135,12 +135,12 @@ def of_json(data: bytes, rare: tuple[bytes, ...] = RARE) -> Columns:
 
 
 def is_one_value(data: bytes) -> bool:
-    """Whether JSON is no lines of it: there is one alone, or the first is not whole."""
+    """Whether JSON is no lines of it: there is one alone, or the first is not whole, and not cut off by a crash."""
     first, _, others = data.partition(b"\n")
     try:
         json.loads(first)
-    except ValueError:
-        return bool(others)
+    except (ValueError, RecursionError):
+        return bool(others) and not others.lstrip().startswith(b"{")
     return not others and b"[" in first
 
 
@@ -148,7 +148,7 @@ def of_whole_json(data: bytes, path: Path) -> Columns:
     """A file that is one JSON value: a list of lines, or a list of numbers by each name. Raises `UserError`."""
     try:
         found = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not whole as JSON: {one_line(error)}") from error
     if isinstance(found, dict):
         lists = {name: values for name, values in found.items() if isinstance(values, list)}
@@ -159,7 +159,7 @@ def of_whole_json(data: bytes, path: Path) -> Columns:
 
 def parsed(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, text in lines:
-        with contextlib.suppress(ValueError):  # what a crash has left
+        with contextlib.suppress(ValueError, RecursionError):  # what a crash has left
             line = json.loads(text)
             if not isinstance(line, dict):
                 continue
@@ -200,7 +200,7 @@ def measured(line: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Of a return only when it was: a trifle after the moment itself, whose own line still counts.
     """
-    if line.get("event") == RETURN:
+    if line.get("event") == RETURN and isinstance(line.get("kimg"), (int, float)):
         return {"kimg": math.nextafter(line["kimg"], math.inf)}
     if not isinstance(metric := line.get("metric"), str):
         return line

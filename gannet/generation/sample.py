@@ -78,8 +78,8 @@ def samples(latents: Latents, filter: Filter | None, batch: int) -> Iterator[tup
 class Drawing:
     """The first `num` samples (of each class with `per_class`) that the filter keeps, made as they are asked for.
 
-    Raises `UserError` where so few are kept that it would not end, then before the first where that shows from the
-    beginning; for more than a million; and for more than there are latents.
+    Raises `UserError`, before the first, where so few are kept that it would not end; for more than a million;
+    and for more than there are latents.
     """
 
     latents: Latents
@@ -103,7 +103,9 @@ class Drawing:
 
     def __iter__(self) -> Iterator[Sample]:
         held: list[Sample] = []  # the few that a hopeless filter keeps too
-        enough = min(self.total, HOPELESS_RATE * (HOPELESS_AFTER + BATCH) if self.filter else 1)
+        enough = min(self.total, HOPELESS_RATE * (HOPELESS_AFTER + BATCH)) if self.filter else 1
+        if self.filter and self.per_class:
+            enough = self.total  # it may keep none of one class
         for kept, size in samples(self.latents, self.filter, BATCH if self.filter else min(BATCH, self.total)):
             self.num_drawn += size
             held += [sample for sample in kept if self.takes(sample)]

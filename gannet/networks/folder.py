@@ -141,8 +141,8 @@ def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]
         network = build(*facts, **settings)
         network.load_state_dict(weights)
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        first, *more = str(error).splitlines()
-        raise unfit(folder, f"{more[0].strip() if more else first}{other}") from error
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise unfit(folder, f"{lines[:2][-1].strip()}{other}") from error
     except UserError as error:
         raise UserError(f"{error}{other}") from error
     return network.eval().requires_grad_(False), config

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gannet.studio.findings import Findings
-from gannet.studio.runs import SAMPLES, Runs, file_url
+from gannet.studio.runs import SAMPLES, Runs, file_url, plain
 from gannet.studio.security import Refused
 from gannet.studio.summary import Summaries
 from gannet.studio.thinning import STEP, Tail, of_lines
@@ -38,7 +38,7 @@ class Event:
     @cached_property
     def encoded(self) -> bytes:
         """As it is sent, made once for all pages; null for what is not finite, which no browser reads."""
-        text = json.dumps(self.data)
+        text = json.dumps(plain(self.data))
         if "NaN" in text or "Infinity" in text:
             text = json.dumps(json.loads(text, parse_constant=lambda _: None))
         return f"id: {self.tail}\nevent: {self.kind}\ndata: {text}\n\n".encode()

@@ -23,6 +23,7 @@ NAME = re.compile(r"\w[\w.-]{0,99}")
 SETTING = re.compile(r"(seed|lr|batch|resolution|(?!allow)[A-Za-z]\w*(\.[\w-]+)+)")
 RECIPE_NAME = re.compile(r"[a-z0-9][\w.-]*")
 PATHS = ("data.other", "data.group_by")
+EXTRACTOR = "train.extractor"  # a name, or a file
 NOT_HERE = ("data.source", "data.cache")
 MOST_JOBS = 4
 LOGS = ".studio"  # a folder beside the runs, for what trainings print
@@ -187,7 +188,7 @@ def options(asked: Mapping[str, Any], data: Folders) -> list[str]:
         if isinstance(value, bool):
             place, dot, last = name.rpartition(".")
             words.append(f"--{name}" if value else f"--{place}{dot}no-{last}")
-        elif known in PATHS and value:
+        elif value and (known in PATHS or (known == EXTRACTOR and str(value).lower().endswith(".onnx"))):
             words.append(f"--{name}={data.allowed(text(settings, name))}")
         elif isinstance(value, list):
             words += [f"--{name}", *(number_of(name, each) for each in value)]

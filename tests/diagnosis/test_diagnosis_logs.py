@@ -170,7 +170,8 @@ def test_lines_of_json(tmp_path: Path) -> None:
         {"step": i, "d_loss": 1 / i, "loss": {"g": 2.0}, "fid": 9.0 if i % 10 == 0 else None} for i in range(1, 41)
     ]
     path = jsonl(tmp_path / "log.jsonl", lines)
-    path.write_text(path.read_text("utf-8") + '{"step": 41, "d_lo', "utf-8")  # what a crash has left
+    cut = '{"step": 41, "d_lo'  # what a crash has left
+    path.write_text(f"{cut}\n{path.read_text('utf-8')}{cut}", "utf-8")
     log = open_log(path)
     assert {name: len(series) for name, series in log.series.items()} == {"loss D": 40, "loss G": 40, "fid": 4}
     assert len(log.series["fid"].broken) == 0
@@ -295,6 +296,8 @@ def test_a_large_table_is_quick(tmp_path: Path) -> None:
         ("other.csv", "step,height,weight\n" + "1,2,3\n" * 40, "has no losses that are known"),
         ("short.csv", "step,d_loss,g_loss\n" + "".join(f"{i},2,3\n" for i in range(10)), "has 10 lines"),
         ("cut.json", '[{"step": 1, "d_loss": 1}, {"st', "is not whole as JSON"),
+        ("deep.json", '[{"step": ' + "[" * 200_000, "is not whole as JSON"),
+        ("strange.jsonl", '{"event": "autopilot"}\n', "has no losses that are known"),
         ("half.csv", b"\xff\xfes\x00t\x00e", "is not the utf-16 text"),
         ("short.jsonl", '{"step": 1, "d_loss": 1}\n', "has 1 lines"),
     ],

@@ -320,6 +320,21 @@ def test_grids_and_nearly_equal_classes_go_through_them_in_turn(run: Made, tmp_p
     assert shared(G.folder.parent, [0.3, 0.3, 0.4]).label_numbers(4, None).tolist() == [0, 1, 2, 0]
 
 
+class WithoutOneClass(Filter):
+    def keeps(self, x: Any, c: Any, first: int) -> Any:
+        return c.argmax(1).numpy() != 2
+
+    def hopeless(self, num_kept: int, num_drawn: int, wanted: int) -> UserError:
+        return UserError(f"{num_kept} of {num_drawn}, {wanted} wanted")
+
+
+def test_of_each_class_nothing_is_made_where_the_filter_keeps_none_of_one(run: Made, tmp_path: Path) -> None:
+    G = load(run(CLASSES))
+    drawing = Drawing(OfSeed(G, 0, equally=True), 10, per_class=True, filter=WithoutOneClass())
+    with pytest.raises(UserError, match=r"20 of .* 30 wanted"):
+        next(iter(drawing))
+
+
 @pytest.mark.parametrize("shares", [[0.5, 0.5], [0.5, 0.5, 0.0], [0.5, 0.6, -0.1]])
 def test_shares_that_cannot_be_are_one_line(run: Made, shares: list[float]) -> None:
     with pytest.raises(UserError, match="class_shares"):

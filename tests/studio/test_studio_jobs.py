@@ -101,6 +101,7 @@ def test_a_name_is_made_where_none_is_asked_for(started: Commands, runs: Runs, a
         ({"data": "shapes", "settings": {"data.source": "/etc"}}, 400),
         ({"data": "shapes", "settings": {"data.other": "/etc"}}, 403),
         ({"data": "shapes", "settings": {"data.group-by": "/etc/hostname"}}, 403),
+        ({"data": "shapes", "settings": {"train.extractor": "/etc/secret.ONNX"}}, 403),
         ({"data": "shapes", "settings": {"optim.G.betas": [0.5, 0.9, "/etc"]}}, 400),
         ({"data": "shapes", "settings": {"optim.G.lr": {"x": 1}}}, 400),
         ({"data": "shapes", "settings": {"optim.G.lr": None}}, 400),
