@@ -17,7 +17,7 @@ Way = Literal["slerp", "lerp"]
 BATCH = 64
 SHOWN = 9  # frames of the strip
 MOVING = tuple(f".{format}" for format in get_args(Moving))
-FRAME = re.compile(r"\d{6}\.png", re.ASCII)
+FRAME, FIRST = re.compile(r"\d{6}\.png", re.ASCII), "000000.png"
 STRAIGHT = 1e-6  # sine of the angle from which on an arc is none
 
 

@@ -13,19 +13,26 @@ from typing import Any
 
 import numpy as np
 
+from gannet.errors import UserError
 from gannet.files import atomic
 from gannet.generation.rows import write_png
 from gannet.generation.sample import Sample
 from gannet.generation.sampler import Sampler
 from gannet.images import class_columns, to_pil
 
+APP = "gannet"  # whose JSON it is
+
 
 def write_sheet(G: Sampler, chosen: Iterable[Sample], total: int, scale: int, out: Path) -> list[Path]:
     """The PNG `out` with all samples, `total` of them, each enlarged by `scale`, and beside it the JSON of that name.
 
     It is written row by row as they come. A column for each class where that comes out even; the frames of a clip are
-    a row, and an animation. Cells beyond the last sample are empty: transparent, or black.
+    a row, and an animation. Cells beyond the last sample are empty: transparent, or black. Raises `UserError` where
+    another JSON is in that place.
     """
+    about = out.with_suffix(".json")
+    if about.exists() and json.dumps(APP).encode() not in about.read_bytes():
+        raise UserError(f"{about} is there, and is where what the sheet holds is told: name another place with --out")
     side, num = G.resolution * scale, total * G.frames
     columns = G.frames if G.frames > 1 else class_columns(num, len(G.classes)) or math.ceil(math.sqrt(num))
     rows = math.ceil(num / columns)
@@ -39,7 +46,6 @@ def write_sheet(G: Sampler, chosen: Iterable[Sample], total: int, scale: int, ou
 
     with atomic(out) as file:
         write_png(file, columns * side, rows * side, G.channels, in_rows(cells(), columns))
-    about = out.with_suffix(".json")
     with atomic(about) as file:
         for line in lines_of(G, names, out.name, side, columns, rows):
             file.write(line.encode())
@@ -55,7 +61,7 @@ def in_rows(cells: Iterator[np.ndarray], columns: int) -> Iterator[np.ndarray]:
 def lines_of(G: Sampler, samples: Sequence[str], image: str, side: int, columns: int, rows: int) -> Iterator[str]:
     """The JSON, line by line: where each cell is, and of clips which cells are an animation."""
     meta = {
-        "app": "gannet",
+        "app": APP,
         "image": image,
         "format": "RGBA8888" if G.channels == 4 else "RGB888",
         "size": {"w": columns * side, "h": rows * side},

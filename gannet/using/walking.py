@@ -12,7 +12,7 @@ from gannet.display import counted
 from gannet.errors import UserError
 from gannet.files import check_space, write_with
 from gannet.generation.clips import Moving, checked_fps
-from gannet.generation.interpolate import Way, num_frames, strip_of, walk, write_walk
+from gannet.generation.interpolate import FIRST, Way, num_frames, strip_of, walk, write_walk
 from gannet.generation.latents import Named, Names, names_of
 from gannet.generation.mix import Band, mixed, picture
 from gannet.generation.sampler import Labels, Sampler, no_sampler
@@ -105,7 +105,8 @@ def format_of(out: Path) -> Moving | None:
     named: list[Moving] = [each for each in get_args(Moving) if out.suffix.lower() == f".{each}"]
     if not out.name or (out.is_file() and not named) or (out.suffix and not named and not out.is_dir()):
         raise UserError(f"--out is {out}: name a file that ends in .webp, .gif or .mp4, or a folder for the frames")
-    if strip_of(out).exists() and not out.exists():
+    is_walk = (out / FIRST).exists() if out.is_dir() else out.exists()
+    if strip_of(out).exists() and not is_walk:
         raise UserError(
             f"{strip_of(out)} is there, and is where the walk's strip belongs: name another place with --out"
         )

@@ -100,6 +100,15 @@ def test_a_sheet_says_where_each_image_is(run: Any, tmp_path: Path, classes: tup
     assert not whole[-32:, 32:].any(), "two cells are empty, and transparent"
 
 
+def test_a_sheet_takes_the_place_of_another_and_of_no_other_file(run: Any, tmp_path: Path) -> None:
+    for _ in range(2):
+        gannet.sample(run(), num=2, sheet=True, out=tmp_path / "all")
+    (tmp_path / "all.json").write_text('{"mine": 1}', "utf-8")
+    with pytest.raises(UserError, match=r"all\.json is there, and is where what the sheet holds is told"):
+        gannet.sample(run(), num=2, sheet=True, out=tmp_path / "all")
+    assert json.loads((tmp_path / "all.json").read_text("utf-8")) == {"mine": 1}
+
+
 def test_the_frames_of_clips_are_animations_of_a_sheet(tmp_path: Path) -> None:
     folder = save_run(tmp_path / "run")
     sheet, about = gannet.sample(folder, num=2, sheet=True, out=tmp_path / "all.png").files

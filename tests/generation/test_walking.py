@@ -182,6 +182,9 @@ def test_a_picture_in_the_place_of_the_strip_is_left_alone(run: Any, tmp_path: P
     with pytest.raises(UserError, match=r"walk\.png is there, and is where the walk's strip belongs: name another"):
         gannet.interpolate(folder, steps=2, out=tmp_path / out)
     assert picture.read_text() == "mine" and not (tmp_path / out).exists()
+    (tmp_path / "walk").mkdir()
+    with pytest.raises(UserError, match=r"walk\.png is there"):  # an empty folder is no walk
+        gannet.interpolate(folder, steps=2, out=tmp_path / out)
     picture.unlink()
     for _ in range(2):
         assert gannet.interpolate(folder, steps=2, out=tmp_path / out).files[-1] == picture
