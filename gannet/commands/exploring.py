@@ -80,9 +80,8 @@ def project(argv: list[str]) -> int:
         return status(made)
     for folder, each in zip(made.folders, made.facts, strict=True):
         stopped = "" if each["finished"] else f" (interrupted after {each['steps']} steps)"
-        print(
-            f"{each['image']}: distance {each['distance']:.3f}, of samples {each['of_samples']:.3f}: {folder}{stopped}"
-        )
+        distances = f"distance {each['distance']:.3f}, of samples {each['of_samples']:.3f}"
+        print(f"{each['image']}: {distances}; in {folder}{stopped}")
     print(f"distances are of {made.facts[0]['made_of']}")
     for name, why in made.unreadable:
         print(f"left out, as it cannot be read: {name}: {why}")

@@ -41,8 +41,10 @@ def of_csv(data: bytes, path: Path) -> Columns:
         table = quick_table(body, delimiter.encode(), len(names))
         if table is None:
             table = slow_table(body.decode("utf-8"), delimiter, len(names))
-    except (UnicodeDecodeError, csv.Error, StopIteration) as error:
-        raise UserError(f"{path} is not a table of text in UTF-8 or UTF-16: {one_line(error)}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a table of text in UTF-8 or UTF-16") from error
+    except (csv.Error, StopIteration) as error:
+        raise UserError(f"{path} is not a table of text: {one_line(error)}") from error
     if len(names) < 2 or not len(table):
         raise UserError(f"{path} has no table in it: the first line names the columns, such as step,d_loss,g_loss")
     found = {}

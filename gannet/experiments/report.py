@@ -35,7 +35,7 @@ def sections(found: Comparison) -> Iterator[Section]:
     if found.differences:
         rows = [[name, *(said(each) for each in values)] for name, values in found.differences.items()]
         yield Section("What differs", ["setting", *(group.label for group in found.groups)], rows)
-    elif len(found.groups) == 1:
+    elif len(found.groups) == 1 and len(found.groups[0].records) > 1:
         yield Section(lines=["All runs have the same settings, and differ in their seed alone."])
     for metric in dict.fromkeys(row.metric for row in found.rows):
         rows = [row for row in found.rows if row.metric == metric]

@@ -49,8 +49,8 @@ class AtLeast(Filter):
     def hopeless(self, num_kept: int, num_drawn: int, wanted: int) -> UserError:
         reached = np.sort(np.concatenate(self.ratings))[-min(wanted, num_drawn)]
         return UserError(
-            f"D rates only {num_kept} of {num_drawn:,} images at {self.least} or more: {wanted} of them have"
-            f" --min-realness {int(reached * 100) / 100:g}"
+            f"D rates only {num_kept} of {num_drawn:,} images at {self.least} or more: take"
+            f" --min-realness {int(reached * 100) / 100:g}, which {wanted} of them reach"
         )
 
 
