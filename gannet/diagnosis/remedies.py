@@ -27,6 +27,7 @@ from gannet.diagnosis.choices import (
     half_the_width_of_g,
     less_momentum,
     on_slope,
+    option,
     rate_of_the_other,
     same_rates,
     set_to,
@@ -82,7 +83,7 @@ def not_learning(player: str) -> tuple[Choice, ...]:
 
 def beta1(player: str) -> tuple[Choice, ...]:
     """The usual momentum."""
-    return (always(f"--optim.{player}.betas 0.5 0.999", MOMENTUM, RADFORD),)
+    return (always(option(f"optim.{player}.betas", "0.5 0.999"), MOMENTUM, RADFORD),)
 
 
 BY_EVIDENCE: Mapping[str, Mapping[str, tuple[Choice, ...]]] = {

@@ -128,7 +128,7 @@ def test_labels_change_what_comes_out_and_eval_mode_changes_no_buffer(variant: s
     x = G(z, c)
     assert not torch.allclose(x, G(z, other), atol=1e-6)
     assert torch.allclose(D(x, c), D(x, other), atol=1e-7) == (D.state_dict().keys() == D_without_classes(variant))
-    assert torch.allclose(G(z, c)[1:3], G(z[1:3], c[1:3]), atol=1e-6)  # each sample alone
+    assert torch.allclose(G(z, c)[1:3], G(z[1:3], c[1:3]), atol=1e-5)  # each sample alone
     assert torch.allclose(D(x, c)[3:], D(x[3:], c[3:]), atol=1e-5)
     assert all(torch.equal(a, b) for a, b in zip(before, [*G.buffers(), *D.buffers()], strict=True))
 
