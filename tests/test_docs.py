@@ -25,7 +25,7 @@ GIVEN = {"runs/cyclegan": "resnet-blocks", "runs/srgan": "srresnet", "runs/style
 VIDEOS = "path/to/videos"
 CLIPS = {"runs/moving-dvdgan-small": 0, "runs/prediction": 2}
 SWEPT = ["--train.extractor", "efficientnet-lite0", "--train.evaluate-num", "4", "--train.evaluate-every", "1"]
-FILES = ("mine.toml", "FILE.toml", "model.onnx", "model.safetensors", "latents.npy")
+FILES = ("mine.toml", "FILE.toml", "model.onnx", "model.safetensors", "samples/latents.npy")
 BUDGETS = ("--kimg", "--epochs", "--minutes", "--batch", "--resolution")
 DOWNLOADED = ("mnist", "fashion-mnist", "cifar10")
 
@@ -65,7 +65,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows = [f"{i},{1 + 0.1 * (i % 3)},{2 - 0.1 * (i % 3)}" for i in range(100)]
         (place / "log.csv").write_text("\n".join(["step,d_loss,g_loss", *rows]), "utf-8")
         (place / "mine.toml").write_text(api.recipes_text("small"), "utf-8")
-        np.save(place / "latents.npy", load(place / "run").noise(0, 0, 2))
+        (place / "samples").mkdir()
+        np.save(place / "samples" / "latents.npy", load(place / "run").noise(0, 0, 2))
         for to in ("onnx", "safetensors"):
             export(place / "run", to=to, out=place / f"model.{to}")
     return place
