@@ -106,7 +106,7 @@ class Generator(Sampler):
         Clip number i goes on from the first frames number i modulo M of `given`, where G is given some.
         Raises `UserError` where there are none.
         """
-        if self.truncation is not None and self.has_w:
+        if self.has_w:
             return self.images_of(self.w(z, c))
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return self.network(z, c, *self.start_of(start, len(z))).float()
