@@ -77,7 +77,7 @@ def test_a_setting_out_of_range_counts_where_samples_stay_far(setting: str, valu
     found = diagnose(looked({setting: value}, sample_distance=FAR)).findings
     assert found[0].finding == "settings" and found[0].remedy.change == change
     assert found[0].sign.since == 25.0  # a quarter of the run: before, all samples are far
-    assert diagnose(looked({setting: value}, sample_distance=FALLING / 4)).findings == []  # it is borne
+    assert diagnose(looked({setting: value}, sample_distance=FALLING / 8)).findings == []  # it is borne
 
 
 def test_a_higher_rate_of_d_as_papers_have_it_is_none() -> None:
@@ -235,7 +235,7 @@ def test_a_few_looks_are_said_to_be_few() -> None:
     )
 
 
-@pytest.mark.parametrize(("last", "found"), [(6.0, True), (2.0, False)])
+@pytest.mark.parametrize(("last", "found"), [(6.0, True), (2.0, True), (1.2, False)])
 def test_a_setting_out_of_range_that_is_borne_slowly(last: float, found: bool) -> None:
     """Samples come nearer at each look, by half in a third of the time, and are far at the end or not."""
     values = last * np.linspace(1 / LOOKS, 1, LOOKS) ** -2
@@ -243,9 +243,9 @@ def test_a_setting_out_of_range_that_is_borne_slowly(last: float, found: bool) -
     assert names(diagnose(looked(sample_distance=values))) == []
 
 
-@pytest.mark.parametrize(("distance", "found"), [(5.0, True), (1.5, False)])
+@pytest.mark.parametrize(("distance", "found"), [(5.0, True), (2.0, True), (1.4, False)])
 def test_beside_a_setting_out_of_range_a_smaller_distance_counts(distance: float, found: bool) -> None:
-    """One look in four is far better than the others."""
+    """One look in four is far better than the others. As many reals drawn anew have come to 1.36 at most."""
     values = np.where(np.arange(LOOKS) % 4 == 3, 0.5 * distance, distance)
     assert ("settings" in names(diagnose(looked({"D.width": 2}, sample_distance=values)))) == found
     assert names(diagnose(looked(sample_distance=values))) == []

@@ -9,7 +9,7 @@ FEWEST = 3  # looks in a row: one may be chance
 LASTS = 0.08  # of the run
 SETTLED = 0.25  # of the run: until then all samples are far from the data
 FAR = 12.0  # times as far from reals as other reals are: a grey blur has 60 to 300, a run that works comes below
-NEAR = 2.5  # the same: runs that work come below it; where another sign is there, to stay above it is enough
+NEAR = 2.5  # the same: runs that work come below it
 FALLS = 0.7  # of what it was a third of the time ago: a distance that falls so is under way
 
 DISTANCE = "how far samples are from the data, in times of what reals are from other reals"
@@ -41,12 +41,13 @@ def stays_above(log: Log, name: str, bound: float, about: str) -> Sign | None:
     return Sign(since, None, 0.85, [Evidence(name, float(series.values[-1]), bound, about)])
 
 
-def far_since(log: Log, bound: float = FAR) -> float | None:
+def far_since(log: Log, bound: float) -> float | None:
     """Since when samples have been so far from the data, after the run's first part; a distance may still fall."""
     series = known(log, "sample distance")
     if series is None:
         return None
-    return lasting_looks(log, series.at, (series.at >= SETTLED * log.whole) & (series.values > bound))
+    far = smoothed(series.values) > bound
+    return lasting_looks(log, series.at, (series.at >= SETTLED * log.whole) & far)
 
 
 def smoothed(values: np.ndarray, width: int = 5) -> np.ndarray:
