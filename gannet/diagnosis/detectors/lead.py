@@ -183,7 +183,7 @@ class Signs:
 
     def told(self, winner: str, loser: str) -> list[Evidence]:
         """Those that are there."""
-        level = Evidence(winner, self.winner.middle, self.winner.spread, f"the middle of {winner}, below its own width")
+        level = Evidence(winner, self.winner.middle, self.winner.spread, f"the middle of {winner}, beside its width")
         about = f"{winner} lies at its floor, but for a few batches"
         skew = Evidence(f"skew of {winner}", self.skew, SKEW, about)
         about = f"how far {loser} swings, in times of {winner}"
