@@ -97,11 +97,12 @@ def same_rates(ahead: str, behind: str) -> Choice:
 
 
 def half_rates(*players: str, why: str) -> Choice:
-    """Half the rates of these players."""
+    """Half the rates of these players; the usual one in place of one at which nobody learns."""
 
     def choose(settings: Settings) -> Remedy | None:
         rates = {player: settings.get(f"optim.{player}.lr") for player in players}
-        flags = [option(f"optim.{player}.lr", rate / 2) for player, rate in rates.items() if rate]
+        halved = {player: rate / 2 if rate <= FASTEST else USUAL for player, rate in rates.items() if rate}
+        flags = [option(f"optim.{player}.lr", rate) for player, rate in halved.items()]
         return Remedy(" ".join(flags), why, TTUR) if len(flags) == len(players) else None
 
     return choose
@@ -127,9 +128,8 @@ def less_momentum(settings: Settings) -> Remedy | None:
     return Remedy(" ".join(flags), "momentum carries both players past the balance between them", RADFORD)
 
 
-def faster(player: str) -> Choice:
+def faster(player: str, why: str) -> Choice:
     """The usual rate, where the player's is lower."""
-    why = "steps so small are lost in rounding"
 
     def choose(settings: Settings) -> Remedy | None:
         rate = settings.get(f"optim.{player}.lr", USUAL)

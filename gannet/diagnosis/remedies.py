@@ -60,6 +60,7 @@ def remedy(finding: str, settings: Settings, sign: Sign, unit: str) -> Remedy:
 
 
 WHOLE_RANGE = always("give the images their whole range, from black to white", "tanh goes from -1 to 1", RADFORD)
+ROUNDING = "steps so small are lost in rounding"
 MOMENTUM = "momentum carries a player past the balance with the other"
 
 
@@ -71,8 +72,8 @@ def not_learning(player: str) -> tuple[Choice, ...]:
             ("bfloat16",),
             set_to("train.precision", "float32", "small steps are lost in rounding", MICIKEVICIUS),
         ),
-        faster(player),
-        unknown("--lr 2e-4", "steps so small are lost in rounding", RADFORD),
+        faster(player, ROUNDING),
+        unknown("--lr 2e-4", ROUNDING, RADFORD),
         always(
             f"look for what holds the weights of {player}: --train.freeze-d, or a schedule that ends at 0",
             "the rate and the precision are sound",
@@ -114,6 +115,7 @@ AGAINST_MEMORY = (
 )
 SMOOTH = set_to("objective.real_label", 0.9, "a D that is never quite sure keeps its slope", SALIMANS)
 KEEP_UP = (
+    faster("D", "D learns faster, and keeps up with G"),
     same_rates("G", "D"),
     where("game.g_steps", (2, 3, 4, 5), set_to("game.g_steps", 1, "G learns less often, and D keeps up", GOODFELLOW)),
     times("game.d_steps", 2, "D learns twice as often for each step of G, and keeps up", f"{GOODFELLOW}, algorithm 1"),

@@ -89,6 +89,20 @@ def test_a_rate_below_the_advised_one_is_not_brought_up_to_it() -> None:
     assert "settings" not in names(diagnose(looked(rates, sample_distance=FAR)))
 
 
+@pytest.mark.parametrize(("of_d", "change"), [(3e-6, "--optim.D.lr 0.001"), (5e-5, "--optim.G.lr 5e-05")])
+def test_of_two_rates_far_apart_the_unusual_one_is_out_of_range(of_d: float, change: str) -> None:
+    rates = {"optim.D.lr": of_d, "optim.G.lr": 1e-3}
+    assert diagnose(looked(rates, sample_distance=FAR)).findings[0].remedy.change == change
+
+
+def test_a_setting_leads_what_it_makes_diverge() -> None:
+    grown = np.concatenate([np.ones(LOOKS * 4), np.full(LOOKS, 1e4)])
+    log = looked({"optim.D.lr": 1e-1}, sample_distance=FAR)
+    exploding = Series.of(np.linspace(0.1, END, len(grown)), grown)
+    both = Log({**log.series, "grad norm D": exploding}, log.unit, log.length, log.settings)
+    assert names(diagnose(both))[:2] == ["settings", "diverging"]
+
+
 def test_a_start_without_a_way_out() -> None:
     log = looked(sample_distance=FAR)
     at = np.linspace(0, END, LOOKS)

@@ -141,6 +141,9 @@ MOMENTUM = (0.9, 0.999)
         ("g-wins", {}, "--game.d-steps 2"),
         ("g-wins", settings(optim__G__lr=1e-2), "--optim.G.lr 0.0002"),
         ("d-asleep", settings(), "--game.d-steps 2"),
+        ("g-wins", settings(optim__D__lr=2e-6), "--optim.D.lr 0.0002"),
+        ("d-asleep", settings(optim__G__lr=1e-3), "--optim.G.lr 0.0002"),
+        ("diverging", settings(optim__G__lr=0.1, optim__D__lr=1e-3), "--optim.G.lr 0.0002 --optim.D.lr 0.0005"),
         ("g-wins", settings(game__d_steps=5), "--game.d-steps 10"),
         ("oscillation", {}, "--penalties.r1.gamma 1"),
         (

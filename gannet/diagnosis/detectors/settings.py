@@ -44,6 +44,9 @@ def out_of_range(values: Mapping[str, Any]) -> Iterator[Evidence]:
     rates = {player: values.get(f"optim.{player}.lr", 0.0) for player in ("G", "D")}
     for player, other in (("G", "D"), ("D", "G")):
         if rates[player] > max(USUAL, RATES * rates[other]) and rates[other] > 0:
+            if rates[other] < USUAL / RATES:
+                about = f"the rate of {other}, beside a tenth of that of {player}"
+                yield Evidence(f"optim.{other}.lr", rates[other], rates[player] / RATES, about)
             about = f"the rate of {player}, beside {RATES:g} times that of {other}"
             yield Evidence(f"optim.{player}.lr", rates[player], RATES * rates[other], about)
         elif rates[player] > FASTEST:
