@@ -42,8 +42,6 @@ class Pace:
         return self.marks[-1][1] if self.marks else 0.0
 
     def __str__(self) -> str:
-        from gannet.plan import duration
-
         (then, before), (now, kimg) = self.marks[0], self.marks[-1]
         if now <= then or kimg <= before:
             return ""
@@ -197,9 +195,9 @@ def print_report(report: Any) -> None:
 
 @contextmanager
 def counted(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr where that is a terminal, shown once there is something to count."""
+    """Progress on stderr once there is something to count: a bar where that is a terminal, else a line now and then."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield CountedLines(what)
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -215,6 +213,38 @@ def counted(what: str) -> Iterator[Callable[[int, int], None]]:
         yield show
     finally:
         progress.stop()
+
+
+class CountedLines:
+    """A line on stderr every ten seconds: what is done, of how much, and the time left at the speed so far."""
+
+    def __init__(self, what: str):
+        self.what = what
+        self.next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        self.began, self.first, self.done, self.total = 0.0, 0, 0, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if total != self.total or done < self.done:  # something else is counted from here on
+            self.began, self.first = now, done
+        self.done, self.total = done, total
+        if now < self.next_line:
+            return
+        self.next_line = now + SECONDS_BETWEEN_LINES
+        gained = done - self.first
+        left = f", {duration((now - self.began) * (total - done) / gained)} left" if gained else ""
+        print(f"{self.what}: {done:,} of {total:,}{left}", file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def in_notebook() -> bool:

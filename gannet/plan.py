@@ -20,6 +20,7 @@ from gannet.data.cache import OFF, cache_bytes, cache_folder
 from gannet.data.dataset import Dataset, check_unreadable, how_opened, opened, prepare
 from gannet.data.scan import Scan, left_out, scan
 from gannet.data.sources import Source, shown
+from gannet.display import duration
 from gannet.errors import UserError
 from gannet.files import size_of
 from gannet.recipes import recipe as named_recipe
@@ -444,17 +445,6 @@ def peak_memory(device: torch.device) -> int:
 def short(value: float) -> str:
     """A number with three digits at least, none of them behind the point from 100 on."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def run_name(recipe: Recipe) -> str:

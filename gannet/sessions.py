@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from gannet.config import Recipe, amount, changed, from_toml, number, overridden, read_recipe, to_toml
 from gannet.data.cache import OFF, cache_folder
 from gannet.data.dataset import Dataset, opened, prepare
-from gannet.display import counted, display_for, in_words
+from gannet.display import counted, display_for, duration, in_words
 from gannet.errors import UserError
 from gannet.files import put_back, remove_parts, write_text
 from gannet.networks import TRANSLATORS
 from gannet.options import budget
-from gannet.plan import Plan, duration, machine_facts, moved, run_folder
+from gannet.plan import Plan, machine_facts, moved, run_folder
 from gannet.track import track as tracker_for
 from gannet.training import best
 from gannet.training.build import build_networks, build_training, classes_of, completed, game_of

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from gannet.display import duration
 from gannet.experiments.records import Record, said
 from gannet.experiments.statistics import Summary
-from gannet.plan import duration, short
+from gannet.plan import short
 from gannet.tables import Section
 
 if TYPE_CHECKING:

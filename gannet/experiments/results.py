@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gannet.display import duration
 from gannet.evaluation.protocol import Score, refuse_unlike
 from gannet.experiments.pictures import panels_for, save
 from gannet.experiments.records import Group
 from gannet.experiments.report import value
 from gannet.experiments.statistics import Summary
 from gannet.files import write_text
-from gannet.plan import duration, short
+from gannet.plan import short
 from gannet.sessions import quote
 from gannet.tables import Section, Sections
 

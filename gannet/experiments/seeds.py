@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gannet.config import Data, Recipe, changed
-from gannet.display import counted
+from gannet.display import counted, duration
 from gannet.errors import DivergedError, UserError
 from gannet.experiments.records import read_run
 from gannet.options import Train
-from gannet.plan import Plan, duration, find_recipe, make_plan, run_name, short, start, where_now
+from gannet.plan import Plan, find_recipe, make_plan, run_name, short, start, where_now
 from gannet.sessions import (
     Trained,
     Watcher,
