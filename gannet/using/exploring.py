@@ -88,17 +88,19 @@ def project(
     targets = prepared(G, source)
     names = [name.removesuffix(".png") for name in written_names(list(targets.names))]
     folders, facts, finished = [], [], True
-    for i, name in enumerate(names):
-        target = to_float(torch.from_numpy(targets.images[i : i + 1].copy()).to(G.device))
-        with counted(f"image {i + 1} of {len(names)}") as progress:
-            made = find_latent(G, make(target), number, steps, progress)
-        folders.append(out if len(source) == 1 else out / name)
-        facts.append({"image": targets.names[i], **facts_of(G, made, words)})
-        save(folders[-1], made, targets.images[i])
-        write_text(folders[-1] / "distance.json", json.dumps(facts[-1], indent=2) + "\n")
-        if not made.finished:
-            finished = False
-            break
+    with counted("projecting, steps") as progress:
+        for i, name in enumerate(names):
+            target = to_float(torch.from_numpy(targets.images[i : i + 1].copy()).to(G.device))
+            made = find_latent(
+                G, make(target), number, steps, lambda done, each, i=i: progress(i * each + done, len(names) * each)
+            )
+            folders.append(out if len(source) == 1 else out / name)
+            facts.append({"image": targets.names[i], **facts_of(G, made, words)})
+            save(folders[-1], made, targets.images[i])
+            write_text(folders[-1] / "distance.json", json.dumps(facts[-1], indent=2) + "\n")
+            if not made.finished:
+                finished = False
+                break
     return Projected(folders, facts, targets.unreadable, finished)
 
 

@@ -1,6 +1,7 @@
 """From images back to latents: those of G's own images are found again, and what is written draws them."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 from runs import untrained
 
 import gannet
+from gannet import display
 from gannet.cli import main
 from gannet.errors import UserError
 from gannet.generation.directions import Space
@@ -149,6 +151,18 @@ def test_a_folder_has_a_folder_for_each_image(run: Made, tmp_path: Path, capsys:
     assert [each["image"] for each in said["images"]] == ["a.png", "more/a.png"]
     assert [name for name, _ in said["unreadable"]] == ["broken.png"] and said["finished"]
     assert all((tmp_path / "out" / name / "latent.npy").exists() for name in ("a", "more/a"))
+
+
+def test_a_pipe_is_told_of_the_steps_of_all_images(
+    run: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run()
+    for i in range(2):
+        save_image(load(folder), tmp_path / "in" / f"{i}.png", i)
+    monkeypatch.setattr(display, "SECONDS_BETWEEN_LINES", 0.0)
+    exploring.project(folder, tmp_path / "in", out=tmp_path / "out", steps=2)
+    told = re.findall(r"^projecting, steps: (.) of (.)", capsys.readouterr().err, re.MULTILINE)
+    assert told == [("1", "4"), ("2", "4"), ("3", "4"), ("4", "4")]
 
 
 def test_ctrl_c_ends_with_status_4_and_files(run: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
