@@ -77,14 +77,20 @@ def grid(images: np.ndarray, columns: int = 0) -> Image.Image:
         images = over_checkerboard(images)
     num, channels, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(num))
-    rows = math.ceil(num / columns)
-    sheet = np.full((channels, rows * (height + GAP) + GAP, columns * (width + GAP) + GAP), 24, np.uint8)
+    wide, high, scale = grid_size(num, height, width, columns)
+    sheet = np.full((channels, high // scale, wide // scale), 24, np.uint8)
     for i, image in enumerate(images):
         top, left = (height + GAP) * (i // columns) + GAP, (width + GAP) * (i % columns) + GAP
         sheet[:, top : top + height, left : left + width] = image
-    picture = to_pil(sheet)
-    scale = max(1, round(256 / picture.width))
-    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+    return to_pil(sheet).resize((wide, high), Image.Resampling.NEAREST)
+
+
+def grid_size(num: int, height: int, width: int, columns: int = 0) -> tuple[int, int, int]:
+    """Width and height in pixels of `grid`, and the factor by which it is enlarged."""
+    columns = columns or math.ceil(math.sqrt(num))
+    wide, high = columns * (width + GAP) + GAP, math.ceil(num / columns) * (height + GAP) + GAP
+    scale = max(1, round(256 / wide))
+    return wide * scale, high * scale, scale
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:

@@ -14,12 +14,13 @@ from gannet.files import atomic, write_with
 from gannet.generation.filter import Filter
 from gannet.generation.latents import Latents
 from gannet.generation.sampler import Sampler, check_num
-from gannet.images import class_columns, encoded, grid, side_by_side, to_pil
+from gannet.images import class_columns, encoded, grid, grid_size, side_by_side, to_pil
 
 BATCH = 64
 HOPELESS_AFTER = 2000  # images drawn
 HOPELESS_RATE = 0.002  # of them kept
 WIDEST = 16383  # pixels of a side, in WebP
+MOST_PIXELS = 178_956_970  # of the largest picture that Pillow opens; browsers and engines open smaller ones
 
 Picture = Literal["png", "webp"]
 
@@ -164,17 +165,46 @@ def write_grid(
 
     With `beside_real` the run's grid of reals stands at the left. Raises `UserError` where there is none.
     """
-    images, columns = np.stack([sample.image for sample in chosen]), class_columns(len(chosen), len(G.classes))
-    if G.frames > 1:
-        images, columns = images.reshape(-1, G.channels, *images.shape[2:]), G.frames
-    picture = grid(images, columns)
+    images = np.stack([sample.image for sample in chosen])
+    picture = grid(images.reshape(-1, G.channels, *images.shape[2:]), grid_columns(G, len(chosen)))
     if beside_real:
-        reals = G.folder.parent / "samples" / "real.png"
-        if not reals.exists():
-            raise UserError(f"{reals} is not there: leave --beside-real out")
-        with Image.open(reals) as left:
+        with Image.open(file_of_reals(G)) as left:
             picture = side_by_side(left, picture)
-    if format == "webp" and max(picture.size) > WIDEST:
-        raise UserError(f"the grid has {picture.width:,} x {picture.height:,} pixels, too many for WebP: take .png")
+    check_size("grid", *picture.size, format)
     write_with(out, lambda file: file.write(encoded(picture, format)))
     return [out]
+
+
+def grid_columns(G: Sampler, num: int) -> int:
+    """Columns of a grid of so many samples; 0 makes it about square."""
+    return G.frames if G.frames > 1 else class_columns(num, len(G.classes))
+
+
+def file_of_reals(G: Sampler) -> Path:
+    """The run's grid of reals. Raises `UserError` where there is none."""
+    reals = G.folder.parent / "samples" / "real.png"
+    if not reals.exists():
+        raise UserError(f"{reals} is not there: leave --beside-real out")
+    return reals
+
+
+def check_grid(G: Sampler, num: int, scale: int, format: str, beside_real: bool) -> None:
+    """Raises `UserError` where there can be no grid of so many samples, each enlarged by `scale`."""
+    side, still = G.resolution * scale, format
+    if G.frames > 1:  # one that moves, and the strips as a picture
+        still = "png"
+        check_size("grid", *grid_size(num, side, side, class_columns(num, len(G.classes)))[:2], format, ".gif")
+    check_size("grid", *grid_size(num * G.frames, side, side, grid_columns(G, num))[:2], still)
+    if beside_real:
+        file_of_reals(G)
+
+
+def check_size(what: str, width: int, height: int, format: str = "png", other: str = ".png") -> None:
+    """Raises `UserError` where the picture of option `what` is too large to be opened, or for WebP, unlike `other`."""
+    if format == "webp" and max(width, height) > WIDEST:
+        raise UserError(f"the {what} has {width:,} x {height:,} pixels, too many for WebP: take {other}")
+    if width * height > MOST_PIXELS:
+        raise UserError(
+            f"the {what} has {width:,} x {height:,} pixels, and programs open no picture of more than {MOST_PIXELS:,}:"
+            f" make fewer, lower --scale, or leave --{what} out"
+        )

@@ -192,6 +192,29 @@ def test_a_picture_too_wide_for_webp_is_one_line(run: Any, tmp_path: Path, monke
         gannet.sample(run(channels=1), num=4, scale=32, grid=True, out=tmp_path / "all.webp")
 
 
+@pytest.mark.parametrize(
+    ("num", "asked", "says"),
+    [
+        (100_000, {"scale": 4, "out": "all.png"}, r"the grid has 20,924 x 20,858 pixels, and programs open no picture"),
+        (300, {"scale": 64, "out": "all.png"}, r"the grid has .* make fewer, lower --scale, or leave --grid out"),
+        (300, {"scale": 64, "out": "all.webp"}, r"the grid has .* pixels, too many for WebP: take \.png"),
+        (4, {"beside_real": True, "out": "all.png"}, r"real\.png is not there: leave --beside-real out"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused_before_it_is_drawn(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num: int, asked: dict[str, Any], says: str
+) -> None:
+    monkeypatch.setattr(sample, "samples", None)
+    with pytest.raises(UserError, match=says):
+        gannet.sample(run(channels=1), num=num, grid=True, **{**asked, "out": tmp_path / asked["out"]})
+
+
+def test_a_moving_grid_too_wide_for_webp_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "WIDEST", 1000)
+    with pytest.raises(UserError, match=r"the grid has 1,030 x 1,030 pixels, too many for WebP: take \.gif"):
+        gannet.sample(save_run(tmp_path / "run"), num=4, scale=32, grid=True, out=tmp_path / "all.webp")
+
+
 @pytest.mark.parametrize(("asked", "says"), [({"grid": True}, "name the file"), ({"sheet": True}, "name the file")])
 def test_a_file_needs_a_name(run: Any, tmp_path: Path, monkeypatch: Any, asked: dict[str, Any], says: str) -> None:
     folder = run()
