@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from gannet.commands.options import RunFolder, parse, status
+from gannet.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Sample:
 
     run: RunFolder
     num: int | None = None
-    """How many images; 64 without it."""
+    """How many images in all; 64 without it."""
     seed: int = 0
     """Image i of a seed is always the same."""
     seeds: str | None = None
@@ -38,7 +39,7 @@ class Sample:
     label: str | None = None
     """Only this class, by name or number."""
     per_class: int | None = None
-    """This many images of each class, in place of --num."""
+    """This many images of each class, in place of --num: only one of the two."""
     min_realness: float | None = None
     """Keep only images that D rates at least so, from 0 to 1: by probability, or by quantile among reals."""
     rejection: bool = False
@@ -63,6 +64,8 @@ def sample(argv: list[str]) -> None:
     from gannet.using import sampling
 
     options = parse(Sample, argv, "sample")
+    if options.num is not None and options.per_class is not None:
+        raise UserError("--num and --per-class each say how many images to make: leave one out")
     drawn = sampling.sample(
         options.run,
         num=options.num if options.per_class is None else options.per_class,

@@ -11,7 +11,7 @@ import numpy as np
 from gannet.display import counted
 from gannet.errors import UserError
 from gannet.files import check_space, write_with
-from gannet.generation.clips import Format, chosen_format, write_clips, write_moving_grid
+from gannet.generation.clips import OF_CLIPS, OF_IMAGES, Format, chosen_format, write_clips, write_moving_grid
 from gannet.generation.filter import AtLeast, Rejection
 from gannet.generation.latents import (
     Around,
@@ -120,8 +120,9 @@ def sample(
     G = load(run, device)
     if not isinstance(G, Sampler):
         raise no_sampler(run)
-    format, fps = chosen_format(G, format, fps, out)
-    place = one_file(G, out, format, grid) if grid or sheet or is_array else out
+    asked = format
+    format, fps = chosen_format(G, asked, fps, out)
+    place = one_file(G, out, format, asked, grid) if grid or sheet or is_array else out
     if given is not None:
         chosen = (truncation, min_realness, rejection or None, *named.values())
         is_plain = all(value is None for value in chosen)  # else more are looked at than are made
@@ -211,9 +212,13 @@ def source_of(G: Sampler, named: Mapping[str, Any], seed: int, label: int | None
     return OfSeed(G, seed, label, equally)
 
 
-def one_file(G: Sampler, out: Path, format: Format, grid: bool) -> Path:
-    """`out` with the ending of what is written there."""
+def one_file(G: Sampler, out: Path, format: Format, asked: Format | None, grid: bool) -> Path:
+    """`out` with the ending of what is written there. Raises `UserError` where it has that of something else."""
     ending = f".{format}" if format == "npy" or (grid and G.frames == 1) else ".png"
+    others = [f".{each}" for each in (OF_IMAGES if G.frames == 1 else OF_CLIPS) if each != "npy"] if grid else []
+    can = {ending, *(others if asked is None else [f".{asked}"] if grid else [])}
+    if out.suffix.lower() not in can and out.suffix[1:2].isalpha():
+        raise UserError(f"--out is {out}: name a file that ends in {' or '.join(sorted(can))}")
     if out.suffix.lower() == ending:
         return out
     is_clip = grid and G.frames > 1 and out.suffix.lower() == f".{format}"

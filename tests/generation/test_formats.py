@@ -193,6 +193,35 @@ def test_a_picture_too_wide_for_webp_is_one_line(run: Any, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(
+    ("out", "asked", "says"),
+    [
+        ("y.jpg", {"grid": True}, r"y\.jpg: name a file that ends in \.png or \.webp"),
+        ("y.png", {"grid": True, "format": "webp"}, r"y\.png: name a file that ends in \.webp"),
+        ("y.webp", {"sheet": True}, r"y\.webp: name a file that ends in \.png"),
+        ("y.png", {"format": "npy"}, r"y\.png: name a file that ends in \.npy"),
+    ],
+)
+def test_another_ending_is_refused_with_those_that_can_be_had(
+    run: Any, tmp_path: Path, out: str, asked: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        gannet.sample(run(), num=2, out=tmp_path / out, **asked)
+    assert not list(tmp_path.glob("y*"))
+
+
+def test_an_ending_of_a_grid_of_clips_is_one_of_moving_pictures_or_of_strips(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "run")
+    with pytest.raises(UserError, match=r"y\.jpg: name a file that ends in \.gif or \.mp4 or \.png or \.webp"):
+        gannet.sample(folder, num=2, grid=True, out=tmp_path / "y.jpg")
+    files = gannet.sample(folder, num=2, grid=True, format="gif", out=tmp_path / "y.png").files
+    assert [file.name for file in files] == ["y.png", "y.gif"]
+
+
+def test_a_number_after_a_point_is_no_ending(run: Any, tmp_path: Path) -> None:
+    assert gannet.sample(run(), num=2, grid=True, out=tmp_path / "psi0.7").files == [tmp_path / "psi0.7.png"]
+
+
+@pytest.mark.parametrize(
     ("num", "asked", "says"),
     [
         (100_000, {"scale": 4, "out": "all.png"}, r"the grid has 20,924 x 20,858 pixels, and programs open no picture"),

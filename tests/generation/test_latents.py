@@ -184,6 +184,7 @@ def test_files_that_are_no_latents_are_one_line(
         ("--seeds 1 --rejection", "--seeds says which images to make, and --rejection how to choose some"),
         ("--seeds 1 --like 2", "--seeds and --like each say which images to make: leave one out"),
         ("--like 2 --per-class 2", "--like and --per-class each say which images to make: leave one out"),
+        ("--num 3 --per-class 2", "--num and --per-class each say how many images to make: leave one out"),
         ("--like 2,3", "--like is 2,3, and names one image, such as 3 or 3:17"),
         ("--like a", "--like names no image with 'a'"),
         ("--min-realness 0.5 --rejection", "--min-realness and --rejection each say which images to make"),
