@@ -167,6 +167,17 @@ def test_a_walk_takes_the_place_of_a_longer_one(run: Any, tmp_path: Path) -> Non
         assert strip.width // 18 // (strip.height // 20) == 4
 
 
+def test_samples_stay_in_the_folder_of_a_walk(run: Any, tmp_path: Path) -> None:
+    folder, out = run(), tmp_path / "frames"
+    files = gannet.sample(folder, num=3, out=out, save_latents=True).files
+    files += gannet.sample(folder, latents=out / "latents.npy", out=out).files
+    before = [file.read_bytes() for file in files]
+    for steps in (4, 1):
+        walked = gannet.interpolate(folder, seeds="0,1", steps=steps, out=out)
+        assert set(out.iterdir()) == {*files, *walked.files[:-1]}
+    assert [file.read_bytes() for file in files] == before
+
+
 def test_pictures_that_no_walk_has_made_are_left_alone(run: Any, tmp_path: Path) -> None:
     photo = tmp_path / "photos" / "000007.png"
     photo.parent.mkdir()
