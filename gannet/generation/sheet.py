@@ -7,16 +7,15 @@ the size of a cell and the number of columns and rows, for engines that cut by t
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from gannet.errors import UserError
-from gannet.files import atomic
-from gannet.generation.rows import write_png
-from gannet.generation.sample import Sample
+from gannet.files import atomic, write_with
+from gannet.generation.sample import Sample, check_size
 from gannet.generation.sampler import Sampler
 from gannet.images import class_columns, to_pil
 
@@ -26,36 +25,38 @@ APP = "gannet"  # whose JSON it is
 def write_sheet(G: Sampler, chosen: Iterable[Sample], total: int, scale: int, out: Path) -> list[Path]:
     """The PNG `out` with all samples, `total` of them, each enlarged by `scale`, and beside it the JSON of that name.
 
-    It is written row by row as they come. A column for each class where that comes out even; the frames of a clip are
-    a row, and an animation. Cells beyond the last sample are empty: transparent, or black. Raises `UserError` where
-    another JSON is in that place.
+    A column for each class where that comes out even; the frames of a clip are a row, and an animation. Cells beyond
+    the last sample are empty: transparent, or black. Raises `UserError` where another JSON is in that place.
     """
     about = out.with_suffix(".json")
     if about.exists() and json.dumps(APP).encode() not in about.read_bytes():
         raise UserError(f"{about} is there, and is where what the sheet holds is told: name another place with --out")
-    side, num = G.resolution * scale, total * G.frames
-    columns = G.frames if G.frames > 1 else class_columns(num, len(G.classes)) or math.ceil(math.sqrt(num))
-    rows = math.ceil(num / columns)
-    names: list[str] = []
-
-    def cells() -> Iterator[np.ndarray]:
-        for sample in chosen:
-            names.append(sample.name)
-            for image in sample.image.reshape(-1, G.channels, side, side):
-                yield np.asarray(to_pil(image)).reshape(side, side, G.channels)
-
-    with atomic(out) as file:
-        write_png(file, columns * side, rows * side, G.channels, in_rows(cells(), columns))
+    side, (columns, rows) = G.resolution * scale, cells_across(G, total)
+    picture, names = np.zeros((rows * side, columns * side, G.channels), np.uint8), []
+    for sample in chosen:
+        for i, image in enumerate(sample.image.reshape(-1, G.channels, side, side), len(names) * G.frames):
+            top, left = i // columns * side, i % columns * side
+            pixels = np.asarray(to_pil(image)).reshape(side, side, G.channels)
+            picture[top : top + side, left : left + side] = pixels
+        names.append(sample.name)
+    write_with(out, lambda file: Image.fromarray(picture[..., 0] if G.channels == 1 else picture).save(file, "PNG"))
     with atomic(about) as file:
         for line in lines_of(G, names, out.name, side, columns, rows):
             file.write(line.encode())
     return [out, about]
 
 
-def in_rows(cells: Iterator[np.ndarray], columns: int) -> Iterator[np.ndarray]:
-    """So many cells `[H, W, C]` beside each other at a time, `[H, columns * W, C]`; those that lack are empty."""
-    while row := list(islice(cells, columns)):
-        yield np.concatenate(row + [np.zeros_like(row[0])] * (columns - len(row)), axis=1)
+def check_sheet(G: Sampler, total: int, scale: int) -> None:
+    """Raises `UserError` where a sheet of so many samples, each enlarged by `scale`, is too large to be opened."""
+    width, height = (number * G.resolution * scale for number in cells_across(G, total))
+    check_size("sheet", width, height)
+
+
+def cells_across(G: Sampler, total: int) -> tuple[int, int]:
+    """Columns and rows of a sheet of so many samples."""
+    num = total * G.frames
+    columns = G.frames if G.frames > 1 else class_columns(num, len(G.classes)) or math.ceil(math.sqrt(num))
+    return columns, math.ceil(num / columns)
 
 
 def lines_of(G: Sampler, samples: Sequence[str], image: str, side: int, columns: int, rows: int) -> Iterator[str]:

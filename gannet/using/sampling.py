@@ -27,7 +27,7 @@ from gannet.generation.latents import (
 from gannet.generation.onnx import SUFFIX, OnnxGenerator, load_onnx
 from gannet.generation.sample import Drawing, Drawn, check_grid, write_array, write_files, write_grid
 from gannet.generation.sampler import Sampler, check_num, no_sampler
-from gannet.generation.sheet import write_sheet
+from gannet.generation.sheet import check_sheet, write_sheet
 from gannet.hub import downloaded, is_address
 from gannet.noise import Stream
 
@@ -137,6 +137,8 @@ def sample(
     check_space(place.absolute(), num_bytes, f"{total:,} images", "make fewer, or name another place with --out")
     if grid:
         check_grid(G, total, scale, format, beside_real)
+    if sheet:
+        check_sheet(G, total, scale)
     with counted("sampling") as progress:
         filter = AtLeast(G, min_realness) if min_realness is not None else None
         burn_in = OfSeed(G, seed, number, grid or per_class, Stream.BURN_IN)

@@ -1,7 +1,6 @@
 """The files that samples become: WebP, arrays, sprite sheets, enlarged pixels."""
 
 import errno
-import io
 import json
 import os
 import weakref
@@ -16,7 +15,6 @@ from PIL import Image
 import gannet
 from gannet.errors import UserError
 from gannet.generation import sample
-from gannet.generation.rows import write_png
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -157,20 +155,6 @@ def test_a_sheet_of_many_rows_is_the_samples_in_order(run: Any, tmp_path: Path) 
     assert np.array_equal(found[:150], cells[..., 0]) and not found[150:].any()
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_pngs_that_come_in_rows_are_read_by_others(channels: int) -> None:
-    random = np.random.Generator(np.random.Philox(0))
-    picture = random.integers(0, 256, (23, 17, channels), np.uint8)
-    file = io.BytesIO()
-    write_png(file, 17, 23, channels, np.split(picture, [1, 9]))
-    with Image.open(file) as found:
-        assert found.mode == {1: "L", 3: "RGB", 4: "RGBA"}[channels]
-        assert np.array_equal(np.asarray(found).reshape(picture.shape), picture)
-    for wrong in (picture[:22], np.concatenate([picture, picture]), picture[:, :9], picture.astype(float)):
-        with pytest.raises(ValueError, match="rows"):
-            write_png(io.BytesIO(), 17, 23, channels, [wrong])
-
-
 def full(descriptor: int) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -227,15 +211,20 @@ def test_a_number_after_a_point_is_no_ending(run: Any, tmp_path: Path) -> None:
         (100_000, {"scale": 4, "out": "all.png"}, r"the grid has 20,924 x 20,858 pixels, and programs open no picture"),
         (300, {"scale": 64, "out": "all.png"}, r"the grid has .* make fewer, lower --scale, or leave --grid out"),
         (300, {"scale": 64, "out": "all.webp"}, r"the grid has .* pixels, too many for WebP: take \.png"),
+        (
+            300,
+            {"grid": False, "sheet": True, "scale": 64, "out": "all.png"},
+            r"the sheet has 18,432 x 17,408 .*--sheet",
+        ),
         (4, {"beside_real": True, "out": "all.png"}, r"real\.png is not there: leave --beside-real out"),
     ],
 )
-def test_a_grid_that_cannot_be_is_refused_before_it_is_drawn(
+def test_a_picture_that_cannot_be_is_refused_before_it_is_drawn(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num: int, asked: dict[str, Any], says: str
 ) -> None:
     monkeypatch.setattr(sample, "samples", None)
     with pytest.raises(UserError, match=says):
-        gannet.sample(run(channels=1), num=num, grid=True, **{**asked, "out": tmp_path / asked["out"]})
+        gannet.sample(run(channels=1), num=num, **{"grid": True, **asked, "out": tmp_path / asked["out"]})
 
 
 def test_a_moving_grid_too_wide_for_webp_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
