@@ -64,11 +64,9 @@ class Summaries:
         problem = settings.problem or (job.problem() if job and not live else None)
         if problem is None and state == "stopped" and not last:
             problem = "no line of statistics was written"
-        if state in ("running", "finished", "stopped") and found["verdict"] == "failed":
-            state = "failed"
-        elif state == "running" and found["verdict"] == "failing":
+        if state == "running" and found["verdict"] in ("failing", "failed"):  # one that has ended is no crash by that
             state = "failing"
-        going, speed = state in ("running", "failing") or (state == "failed" and live), glance["speed"]
+        going, speed = state in ("running", "failing"), glance["speed"]
         left = (total - kimg) / speed if going and total is not None and speed and kimg < total else None
         return {
             "state": state,

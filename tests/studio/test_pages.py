@@ -179,6 +179,8 @@ def test_what_goes_wrong_comes_to_the_page_by_itself_and_a_change_is_one_click_a
     expect(finding).to_contain_text(re.compile(r"Since \d+(\.\d)? kimg"), timeout=120_000)
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name=re.compile("^Resume"))).to_be_visible(timeout=60_000)
+    expect(page.locator(".state")).to_have_text("stopped")
+    expect(page.locator(".run-head .wrong")).to_have_text("D wins")
     band = page.locator(".plot canvas").first.evaluate("""canvas => {
         const row = canvas.getContext('2d').getImageData(0, canvas.height / 2, canvas.width, 1).data;
         const shaded = x => row[4 * x] > 150 && row[4 * x + 2] < 100 && row[4 * x + 3] > 20;

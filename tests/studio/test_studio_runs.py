@@ -110,13 +110,24 @@ def test_a_failing_run_gets_its_finding_with_the_change_as_settings(runs: Runs, 
     while (row := client.get("/api/runs").json()[0])["finding"] is None:  # it looks after it has answered
         assert time.monotonic() < until
         time.sleep(0.05)
-    assert row["state"] == "failed" and row["finding"]["finding"] == "d-wins"
+    assert row["state"] == "stopped" and row["finding"]["finding"] == "d-wins"
     assert row["finding"]["settings"] == {"penalties.r1.gamma": 1}
     whole = client.get("/api/runs/bad").json()
-    assert whole["state"] == "failed"
+    assert whole["state"] == "stopped" and whole["diagnosis"]["verdict"] == "failed"
+    with FileLock(run / ".lock"):
+        assert client.get("/api/runs/bad").json()["state"] == "failing"
     for finding in whole["diagnosis"]["findings"]:
         assert finding.pop("title") and finding.pop("meaning") and finding.pop("settings")
     assert whole["diagnosis"] == json.loads(json.dumps(diagnose(open_log(run)).to_dict()))  # as the command says
+
+
+def test_a_run_that_came_to_its_end_with_a_finding_is_finished(runs: Runs, ask: Ask) -> None:
+    runs("bad", collapsing(100))
+    client = ask()
+    found = client.get("/api/runs/bad").json()
+    assert (found["state"], found["diagnosis"]["verdict"]) == ("finished", "failed")
+    row = client.get("/api/runs").json()[0]
+    assert (row["state"], row["finding"]["title"]) == ("finished", found["diagnosis"]["findings"][0]["title"])
 
 
 @pytest.mark.parametrize(

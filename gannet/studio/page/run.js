@@ -24,7 +24,7 @@ export function Run({ name }) {
       ? html`<${Failure}>${error}<//><p><a href="#/">All runs</a></p>`
       : html`<${Loading} what="Reading the run" />`}`;
   }
-  if (run.state === "failed" && !run.recipe_toml) {
+  if (run.state === "failed") {
     return html`<div class="head-row run-head"><h1>${name}</h1><${State} state="failed" /></div>
       <p class="problem" role="alert">${run.problem}</p>
       <p>It did not begin, and left nothing behind. <a href="#/data">New run</a></p>`;
@@ -42,6 +42,7 @@ export function Run({ name }) {
 
 function Head({ name, run, again }) {
   const { live } = run;
+  const wrong = run.diagnosis?.findings.find(({ until }) => until === null);
   const [act, { busy, error }] = useAct(async (verb, asked = {}) => {
     await ask(ofRun(name, `/${verb}`), asked);
     await again();
@@ -50,14 +51,14 @@ function Head({ name, run, again }) {
   const of = run.total_kimg ? ` of ${kimg(run.total_kimg)}` : "";
   return html`
     <div class="head-row run-head">
-      <h1>${name}</h1><${State} state=${run.state} />
+      <h1>${name}</h1><${State} state=${run.state} />${wrong && html`<span class="wrong">${wrong.title}</span>`}
       <span class="muted">${kimg(run.kimg)}${of} kimg${left}</span>
       ${run.state !== "gone" && html`<span class="actions">
         ${live && html`<button disabled=${busy} onClick=${() => act("stop")}
           title="Everything is saved; the run can go on later">Stop</button>`}
         ${!live && run.at_end && html`<${Longer} run=${run} busy=${busy} go=${(end) => act("resume", { kimg: end })} />`}
         ${!live && !run.at_end && run.state !== "starting" && html`<button disabled=${busy} onClick=${() => act("resume")}
-          title="Goes on exactly where it stopped">${run.state === "failed" ? "Resume all the same" : "Resume"}</button>`}
+          title="Goes on exactly where it stopped">${run.diagnosis?.verdict === "failed" ? "Resume all the same" : "Resume"}</button>`}
       </span>`}
     </div>
     ${live && html`<${Progress} kimg=${run.kimg} total=${run.total_kimg} />`}

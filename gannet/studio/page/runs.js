@@ -60,11 +60,13 @@ function RunCard({ run, chosen, onChoose }) {
       <a class="thumb" href=${address} tabindex="-1" aria-hidden="true">
         <${Picture} src=${run.grid} alt=${`Samples of ${run.name}`} loading="lazy" /></a>
       <div class="run-body">
-        <div class="run-title"><h2><a href=${address}>${run.name}</a></h2><${State} state=${run.state} /></div>
+        <div class="run-title"><h2><a href=${address}>${run.name}</a></h2>
+          <span class="standing"><${State} state=${run.state} />
+            ${run.finding && html`<span class="wrong">${run.finding.title}</span>`}</span></div>
         <p class="muted facts">${facts}</p>
         ${run.problem && html`<p class="problem">${run.problem}</p>`}
-        ${run.finding && html`<p class="found"><strong>${run.finding.title}</strong>
-          ${" "}since ${kimg(run.finding.since)} kimg. Try <code>${run.finding.change}</code></p>`}
+        ${run.finding && html`<p class="found">Since ${kimg(run.finding.since)} kimg. Try
+          ${" "}<code>${run.finding.change}</code></p>`}
         ${live && html`<${Progress} kimg=${run.kimg} total=${run.total_kimg} />`}
         <dl class="numbers">
           <div><dt>kimg</dt><dd>${kimg(run.kimg)}
