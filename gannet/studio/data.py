@@ -24,9 +24,13 @@ ENOUGH = 50  # files of a folder that are asked whether they are images
 
 @dataclass
 class Folders:
-    """The folders below which images may be looked at and trained on, and the contact sheets that were made."""
+    """The folders below which images may be looked at and trained on, and the contact sheets that were made.
+
+    Images are offered beside and below `runs` too, where that lies below the folders.
+    """
 
     roots: Sequence[Path]
+    runs: Path
     sheets: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
@@ -44,7 +48,7 @@ class Folders:
         if name in SOURCES.rows:
             return name
         told = f"'{name[:200]}' is not in a folder that may be looked into: start gannet studio with --data FOLDER"
-        if "\0" not in name and not name.startswith("-"):
+        if not any(sign in name for sign in ("\0", "://")) and not name.startswith("-"):
             inside = [
                 place for place in (name, *(os.path.join(root, name) for root in self.roots)) if self.holds(place)
             ]
@@ -52,19 +56,22 @@ class Folders:
                 if os.path.exists(place):
                     return place
             if inside:
-                told = f"there is no '{name[:200]}' in the folders that may be looked into: --data FOLDER names others"
+                told = f"there is no folder, zip or set '{name[:200]}' here: see how it is written"
+                raise Refused(f"{told}; --data FOLDER names other places to look in", 404)
         raise Refused(told, 403)
 
     def listed(self) -> dict[str, Any]:
         """The drawn sets, the folders and zips, and the recipes: what can be chosen without typing."""
-        found = []
-        for root in self.roots:
-            found += [path.as_posix() for path in sources_in(root, DEEP)]
+        runs, beside = os.path.realpath(self.runs), self.runs.parent
+        found: dict[str, str] = {}  # by what they really are: folders may lie within each other
+        for place in (*([beside] if self.holds(beside) else []), *self.roots):
+            for path in sources_in(place, DEEP, runs):
+                found.setdefault(os.path.realpath(path), path.as_posix())
         recipes = [recipe(name) for name in RECIPES.rows]
         return {
             "roots": [root.as_posix() for root in self.roots],
             "drawn": list(DRAWN),
-            "sources": found[:MOST_SOURCES],
+            "sources": list(found.values())[:MOST_SOURCES],
             "recipes": [{"name": each.name, "about": each.about, "source": each.source} for each in recipes],
         }
 
@@ -88,25 +95,31 @@ class Folders:
         return {**found, "path": source}
 
 
-def sources_in(root: Path, deep: int) -> list[Path]:
+def sources_in(root: Path, deep: int, runs: str) -> list[Path]:
     """Zips, and folders with images in them or in folders of classes, not deeper than `deep`.
 
-    None that are hidden, none that links lead to, and none within a run. What is in a zip is not looked at.
+    None that are hidden, none that links lead to, and none within a run. What is in a zip is not looked at. A folder
+    that holds `runs`, a real path, is offered only where nothing in it is: the runs' samples are among its images.
     """
-    found = []
+    found: list[Path] = []
+    holds_runs = f"{runs}{os.sep}".startswith(f"{os.path.realpath(root).rstrip(os.sep)}{os.sep}")
     if (root / "recipe.toml").exists():
         return found
     with suppress(OSError), os.scandir(root) as entries:
         listed = sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
         inside = [e for e in listed if e.is_dir(follow_symlinks=False)]
         zips = [root / e.name for e in listed if e.name.lower().endswith(".zip") and e.is_file(follow_symlinks=False)]
-        if any(is_image(e.name) for e in [e for e in listed if e.is_file()][:ENOUGH]):
+        has_images = any(is_image(e.name) for e in [e for e in listed if e.is_file()][:ENOUGH])
+        if has_images and not holds_runs:
             return [root, *zips]
         found += zips
         if deep:
-            below = [sources_in(root / e.name, deep - 1) for e in inside]
+            below = [sources_in(root / e.name, deep - 1, runs) for e in inside]
             leaves = [paths for paths in below if paths]
-            if len(leaves) > 1 and all(len(paths) == 1 and paths[0].parent == root for paths in leaves):
+            are_classes = len(leaves) > 1 and all(len(paths) == 1 and paths[0].parent == root for paths in leaves)
+            if are_classes and not holds_runs:
                 found.append(root)
             found += [path for paths in leaves for path in paths]
+        if has_images and not found:
+            found.append(root)
     return found

@@ -56,7 +56,7 @@ class House:
 
     @classmethod
     def of(cls, runs: Path, data: Sequence[Path]) -> "House":
-        known, folders = Runs(runs), Folders(data)
+        known, folders = Runs(runs), Folders(data, runs)
         findings, jobs = Findings(known), Jobs(known, folders)
         summaries = Summaries(known, jobs, findings)
         limits = (

@@ -60,7 +60,7 @@ def test_a_training_is_the_command_with_its_options(started: Commands, ask: Ask,
 
 def test_a_name_alone_is_the_option_itself() -> None:
     settings = {"data.no-labels": True, "D.bias": True, "seed": False, "data.labels": False}
-    assert jobs.options({"settings": settings}, Folders([])) == [
+    assert jobs.options({"settings": settings}, Folders([], Path())) == [
         "--data.no-labels",
         "--D.bias",
         "--no-seed",

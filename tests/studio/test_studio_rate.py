@@ -152,7 +152,7 @@ def test_without_the_images_reals_come_from_the_grid_of_reals(run: Path, ask: As
 def test_a_real_of_which_the_grid_does_not_tell_the_class_has_none(run: Path) -> None:
     recipe = run / "recipe.toml"
     recipe.write_text(recipe.read_text().replace('"shapes-labelled"', '"gone"'))
-    pairs = Pairs(Ratings(Shown(run.parent)), Player(Shown(run.parent), Folders([])))
+    pairs = Pairs(Ratings(Shown(run.parent)), Player(Shown(run.parent), Folders([], run.parent)))
     settings = pairs.ratings.runs.settings(run)
     for classes, told in (("a", "b"), True), (("a",), True), ((), False), ([str(i) for i in range(17)], False):
         reals = [pairs.real(run, settings, 0, i, 0.024, classes) for i in range(4)]
@@ -168,7 +168,7 @@ def test_no_real_comes_again_before_all_came_and_other_weights_have_another_orde
     if not at_hand:
         recipe = run / "recipe.toml"
         recipe.write_text(recipe.read_text().replace('"shapes-labelled"', '"gone"'))
-    pairs = Pairs(Ratings(Shown(run.parent)), Player(Shown(run.parent), Folders([])))
+    pairs = Pairs(Ratings(Shown(run.parent)), Player(Shown(run.parent), Folders([], run.parent)))
     settings, num = pairs.ratings.runs.settings(run), 60 if at_hand else 2
     orders = []
     for kimg in (0.024, 0.048):
