@@ -30,7 +30,7 @@ RECIPE, STATS, SAMPLES, LOCK = "recipe.toml", "stats.jsonl", "samples", ".lock"
 GRID = re.compile(r"kimg(\d+\.\d+)\.png")
 PICTURE = re.compile(r"samples/[\w.-]+\.(png|webp)|ratings/[\w-]+\.png|(curves|diagnosis|pairs)\.png")
 SPARK = 60  # numbers of a sparkline
-TAIL_BYTES = 2**12
+TAIL_BYTES, MOST_TAIL_BYTES = 2**12, 2**20
 MOST_TAILS = 16
 MOST_RECIPES = 2000
 BETWEEN = ":"  # a sweep, its trial, and the run of a seed in it, in a name
@@ -232,15 +232,30 @@ def glance(path: Path) -> dict[str, Any]:
     """See `Runs.glance`."""
     try:
         lines = [line for text in sampled(path, SPARK).values() if (line := parsed(text))]
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            ends = [line for text in file.read().split(b"\n") if (line := parsed(text))]
+        lines = [line for line in lines if line["type"] == "stats"]
+        ends = last_statistics(path) or lines[-1:]
     except OSError:
         lines, ends = [], []
-    lines, ends = ([line for line in some if line["type"] == "stats"] for some in (lines, ends))
     last = ends[-1] if ends else {}
     curve = of_lines([*lines, *ends[-1:]], ["loss G"], SPARK)
     return {"last": last, "speed": speed([*lines, *ends]), "spark": short(curve.series["loss G"][2])}
+
+
+def last_statistics(path: Path) -> list[dict[str, Any]]:
+    """The last lines of statistics: from so much of the end that one is in it, and `MOST_TAIL_BYTES` at most.
+
+    Raises `OSError` where it cannot be read.
+    """
+    length = TAIL_BYTES
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        while True:
+            file.seek(max(0, size - length))
+            lines = (parsed(text) for text in file.read(length).split(b"\n"))
+            found = [line for line in lines if line and line["type"] == "stats"]
+            if found or length >= min(size, MOST_TAIL_BYTES):
+                return found
+            length *= 4
 
 
 def speed(lines: list[dict[str, Any]]) -> float:

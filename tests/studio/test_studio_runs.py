@@ -205,6 +205,16 @@ def test_torn_and_strange_lines_hide_nothing_else(runs: Runs, ask: Ask) -> None:
     assert ask().get("/api/runs/torn").json()["tail"] == len(written(stats(40))) + len(strange)
 
 
+def test_the_last_statistics_are_found_before_whatever_came_after_them(runs: Runs, ask: Ask) -> None:
+    event = {"type": "event", "kimg": 10.0, "event": "told", "why": "x" * 5000}
+    runs("long", [*stats(99), {**stats(100)[-1], "note": "x" * 5000}])
+    runs("other", [*stats(100), *[event] * 20])
+    runs("most", [*stats(100), *[event] * 300])  # too much to be read each time
+    rows = listed(ask)
+    assert [(rows[name]["kimg"], rows[name]["state"]) for name in ("long", "other")] == [(10.0, "finished")] * 2
+    assert rows["most"]["kimg"] > 0
+
+
 @pytest.mark.parametrize(
     "line",
     [
