@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import BackgroundTasks, Body, FastAPI, Header, Query, Request
+from fastapi import BackgroundTasks, Body, Depends, FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
@@ -80,7 +80,9 @@ def studio(
     It answers to the names of this machine with `port`, to `host`, and to `proxies` (`name` or `name:port`). With a
     `token` nobody is answered who does not have it. `data` are the folders whose images may be looked at.
     """
-    app = FastAPI(title="Gannet studio", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Gannet studio", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(known_query)]
+    )
     house = House.of(runs, data or (Path(),))
     anywhere = token is not None and host in ("0.0.0.0", "::")
     known = {"hosts": own_hosts(port, host), "proxies": set(proxies), "any_host": anywhere}
@@ -93,6 +95,15 @@ def studio(
     rate_addresses(app, house, player)
     app.mount("/", StaticFiles(directory=PAGE, html=True, check_dir=False))
     return app
+
+
+def known_query(request: Request) -> None:
+    """Raises `Refused` for a name in the query that the address does not have: it would be left out silently."""
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            takes = f"it has {', '.join(sorted(known))}" if known else "it has none"
+            raise Refused(f"this address has no '{name[:100]}' in its query: {takes}", 422)
 
 
 def page_rules() -> str:

@@ -75,6 +75,22 @@ def test_a_huge_request_is_refused_however_its_length_is_told(client: TestClient
     error(client.post("/api/runs", content=b"{", headers=headers), 422)
 
 
+def test_a_query_is_not_taken_for_less_than_it_says(client: TestClient) -> None:
+    for path, name, known in [
+        ("/api/runs", "sort", "none"),
+        ("/api/runs/one/statistics", "begin", "from, names, points, to"),  # it is `from`
+        ("/api/runs/one/sample", "sead", "seed"),
+        ("/api/compare", "run", "names, runs"),
+        ("/api/rate/one/pair", "second", "seconds"),
+        ("/files/one/samples/kimg000000.100.png", "width", "none"),
+    ]:
+        told = error(client.get(path, params={name: "1"}), 422)
+        assert f"'{name}'" in told and known in told
+    error(client.post("/api/runs/one/stop?now=1", json={}, headers=ORIGIN), 422)
+    assert client.get("/api/runs/one/statistics?from=0&to=1&points=9&names=x").status_code == 200
+    assert client.get("/?unheard=1").status_code == 200  # of the page's own files nothing is asked
+
+
 PATHS = ("../secret.txt", "..%2fsecret.txt", "%2e%2e/secret.txt", "%2e%2e%2fsecret.txt", "%252e%252e/secret.txt")
 PATHS += ("..%5csecret.txt", "samples/../../secret.txt", "samples/%2e%2e/%2e%2e/secret.txt", "//etc/passwd")
 PATHS += ("recipe.toml", "stats.jsonl", ".lock", "samples/z.npy", "samples/kimg000000.100.png%00.txt", "samples")
