@@ -93,7 +93,20 @@ def interval(summary: Summary | None, scores: Sequence[Score]) -> Interval | Non
 def are_apart(one: Score, other: Score) -> bool:
     """Whether the intervals of two numbers do not meet."""
     ends = (one.low, one.high, other.low, other.high)
-    return None not in ends and (one.high < other.low or other.high < one.low)
+    return None not in ends and not meet((one.low, one.high), (other.low, other.high))
+
+
+def meet(one: Interval, other: Interval) -> bool:
+    """Whether two intervals have a number in common."""
+    return one[0] <= other[1] and other[0] <= one[1]
+
+
+def is_tie(one: Result, other: Result) -> bool:
+    """Whether two trials cannot be told apart: their best values are equal, or the intervals of these meet."""
+    if one.objective == other.objective:
+        return True
+    both = (one.best_interval, other.best_interval)
+    return both[0] is not None and both[1] is not None and meet(both[0], both[1])
 
 
 def name_of(number: int) -> str:
@@ -137,9 +150,9 @@ class Swept(Sections):
     def notes(self) -> list[str]:
         """What to know, and what to do next."""
         found = [f"{each.name} {each.state}: {each.reason}" for each in self.results if each.reason]
-        best = next((each for each in self.results if each.objective is not None), None)
-        if best:
-            found += about_winner(best)
+        ranked = [each for each in self.results if each.objective is not None]
+        if ranked:
+            found += about_winner(ranked[0], [each for each in ranked[1:] if is_tie(ranked[0], each)])
         if not self.finished:
             found.append("Interrupted, all saved: the same command goes on.")
         return found
@@ -156,7 +169,7 @@ class Swept(Sections):
             self.draw()
 
     def draw(self) -> None:
-        """The best metric of each trial against each setting; a cross where it did not come to its end."""
+        """The best metric of each trial, with its interval, against each setting; a cross where it did not end."""
         figure, panels = panels_for(len(self.names))
         for panel, name in zip(panels, self.names, strict=True):
             texts = list(dict.fromkeys(each.settings[name] for each in sorted(self.results, key=lambda r: r.number)))
@@ -166,6 +179,8 @@ class Swept(Sections):
                     x = texts.index(each.settings[name]) if places is None else places[each.settings[name]]
                     marker, colour = ("o", "C0") if each.state == "done" else ("x", "C3")
                     panel.scatter([x] * len(each.best.values), each.best.values, marker=marker, color=colour, alpha=0.7)
+                    if each.best_interval:
+                        panel.vlines(x, *each.best_interval, color=colour, alpha=0.7)
                     panel.set_ylabel(each.score.metric)
             if places is None:
                 panel.set_xticks(range(len(texts)), texts)
@@ -184,10 +199,14 @@ def in_cells(summary: Summary | None, interval: Interval | None) -> list[str]:
     ]
 
 
-def about_winner(best: Result) -> list[str]:
-    """What speaks against it, and how to find out."""
+def about_winner(best: Result, tied: Sequence[Result] = ()) -> list[str]:
+    """What speaks against the first of the table, and how to find out; `tied` are those that may be as good."""
     found, num = [], len(best.runs)
     of = "" if num == 1 else " in {} of " + f"{num} runs"
+    if tied:
+        names = ", ".join(each.name for each in tied)
+        why = "their values are equal" if same_values([best, *tied]) else "their intervals meet"
+        found.append(f"{best.name} cannot be told apart from {names}: {why}. This sweep has no winner.")
     if best.at_first:
         found.append(
             f"{best.name} was at its best when it was first measured{of.format(best.at_first)}, which is luck more "
@@ -200,11 +219,23 @@ def about_winner(best: Result) -> list[str]:
             "Each trial is one run, and its intervals are of that run's numbers: how much of a difference is luck, "
             "several seeds tell (--seeds 3)."
         )
-    first = Path(best.runs[0])
-    after = max(int(Path(run).name.removeprefix("seed")) for run in best.runs) + 1
-    seeds = ",".join(str(after + i) for i in range(AGAIN))
-    how = f"gannet train --recipe {quote(first)} --seeds {seeds}"
+    if tied:
+        both = f"{best.name}: {with_other_seeds(best)}; {tied[0].name}: {with_other_seeds(tied[0])}"
+        return [*found, f"What tells the first two apart is more seeds of each, and gannet compare. {both}"]
+    how = with_other_seeds(best)
     return [*found, f"The best of many is too good by its luck. {best.name} with other seeds: {how}"]
+
+
+def same_values(some: Sequence[Result]) -> bool:
+    """Whether all are equally good."""
+    return len({each.objective for each in some}) == 1
+
+
+def with_other_seeds(trial: Result) -> str:
+    """The command that trains a trial with seeds that it has not had."""
+    after = max(int(Path(run).name.removeprefix("seed")) for run in trial.runs) + 1
+    seeds = ",".join(str(after + i) for i in range(AGAIN))
+    return f"gannet train --recipe {quote(Path(trial.runs[0]))} --seeds {seeds}"
 
 
 def numbers(texts: Sequence[str]) -> dict[str, float] | None:

@@ -9,11 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from matplotlib.collections import LineCollection
 
 from gannet import sessions
 from gannet.config import read_recipe
 from gannet.errors import DivergedError, UserError
 from gannet.evaluation.protocol import Score
+from gannet.experiments import results
 from gannet.experiments import seeds as seeds_module
 from gannet.experiments.records import Group, read_run
 from gannet.experiments.results import Result, Swept, about_winner, result_of
@@ -158,6 +160,43 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
     ]
     how = "gannet train --recipe swept/trial001/seed0 --seeds 1,2,3"
     assert found.notes()[-1].endswith(how) and "| trial001 | 1e-4 | 0.5 |" in str(found)
+
+
+def between(number: int, best: float, low: float | None, high: float | None) -> Result:
+    interval = None if low is None or high is None else (low, high)
+    return replace(result(number, best), settings={"optim.D.lr": str(number)}, best_interval=interval)
+
+
+@pytest.mark.parametrize(
+    ("others", "says"),
+    [
+        ([between(1, 0.4, 0.3, 0.5)], "trial000 cannot be told apart from trial001: their intervals meet."),
+        ([between(1, 0.4, 0.3, 0.5), between(2, 0.1, 0.0, 0.2)], "from trial001: their intervals meet."),
+        ([between(1, 0.5, None, None)], "trial000 cannot be told apart from trial001: their values are equal."),
+        ([between(1, 0.4, 0.3, 0.44)], None),
+        ([between(1, 0.4, None, None)], None),
+        ([], None),
+    ],
+)
+def test_a_tie_has_no_winner(others: list[Result], says: str | None, tmp_path: Path) -> None:
+    found = Swept(tmp_path, ["optim.D.lr"], [between(0, 0.5, 0.45, 0.55), *others], 1 + len(others), True)
+    said = " ".join(found.notes())
+    if says is None:
+        assert "told apart" not in said and "trial000 with other seeds: gannet train" in said
+        return
+    assert says in said and says in str(found) and "The best of many" not in said
+    for number in (0, 1):
+        assert f"trial00{number}: gannet train --recipe swept/trial00{number}/seed0 --seeds 1,2,3" in said
+
+
+def test_the_picture_of_a_sweep_shows_the_intervals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr(results, "save", lambda figure, target: figures.append(figure))
+    trials = [between(0, 0.5, 0.45, 0.55), between(1, 0.4, 0.3, 0.5), between(2, 0.1, None, None)]
+    Swept(tmp_path, ["optim.D.lr"], trials, 3, True).draw()
+    drawn = [each for each in figures[0].axes[0].collections if isinstance(each, LineCollection)]
+    ends = [line.get_segments()[0].tolist() for line in drawn]
+    assert ends == [[[0.0, 0.45], [0.0, 0.55]], [[1.0, 0.3], [1.0, 0.5]]]
 
 
 def test_what_speaks_against_the_best_one_is_said(by_hand: Callable[..., Path]) -> None:
