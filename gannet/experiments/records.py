@@ -13,7 +13,7 @@ from gannet.config import CONVERTER, Recipe, amount, read_recipe
 from gannet.errors import UserError
 from gannet.evaluation.protocol import Score
 from gannet.sessions import holds_run, is_locked
-from gannet.training.pictures import read_stats
+from gannet.training.pictures import read_stats, standing
 
 FREE = (
     *("name", "source", "about", "seed", "data.source", "data.other", "data.cache", "train.device", "train.metric"),
@@ -136,7 +136,10 @@ class Group:
 
 
 def read_run(path: Path) -> Record:
-    """Raises `UserError` where the folder holds no run that can be read."""
+    """What stands in the folder; of a run that went back to a checkpoint not what that took back.
+
+    Raises `UserError` where it holds no run that can be read.
+    """
     if not holds_run(path):
         raise UserError(f"there is no run at {path}: gannet train makes one")
     try:
@@ -146,10 +149,11 @@ def read_run(path: Path) -> Record:
     settings = {name: value for name, value in flat(CONVERTER.unstructure(recipe)) if not name.startswith(FREE)}
     settings |= {"images": facts.get("data_fingerprint", "")[:8], "init": facts.get("init", "none")}
     lines = read_stats(path / "stats.jsonl")
-    stats = [line for line in lines if line["type"] == "stats"]
+    kept = standing(lines)
+    stats = [line for line in kept if line["type"] == "stats"]
     spent = max((line.get("evaluation seconds", 0.0) for line in lines), default=0.0)
     facts_of_end = {"total_kimg": end_of(recipe, lines), "is_running": is_locked(path)}
-    return Record(path, recipe.seed, settings, stats, metrics_of(lines), spent, **facts_of_end)
+    return Record(path, recipe.seed, settings, stats, metrics_of(kept), spent, **facts_of_end)
 
 
 def end_of(recipe: Recipe, lines: Sequence[Mapping[str, Any]]) -> float:

@@ -17,6 +17,7 @@ from gannet.experiments.records import (
     read_run,
     said,
 )
+from gannet.training.pictures import read_stats
 
 Make = Callable[..., Path]
 WIDER = {"D.width": 128}
@@ -170,3 +171,27 @@ def test_batches_of_another_size_come_to_the_same_moments(by_hand: Make) -> None
     assert [each.values.tolist() for each in found] == [[4.0, 3.0, 2.0], [9.0, 8.0, 7.0]]
     late = Measured(b.kimg + np.array([0.0, 0.2, 0.0, 0.0]), b.scores)
     assert [each.values.tolist() for each in at_the_same_moments([a, late])] == [[4.0, 2.0], [9.0, 7.0]]
+
+
+def test_what_a_return_took_back_does_not_count(by_hand: Make) -> None:
+    """A run of 4 kimg, 10 seconds each, went back to 2 kimg: what it was like after that, the second time counts."""
+    path = by_hand("again", kid={1.0: 5.0, 3.0: 1.0, 4.0: 9.0})
+    lines: list[dict] = [{"type": "event", "event": "autopilot", "change": "lower rates", "kimg": 2.0}]
+    for i in range(5, 9):
+        kimg = i / 2
+        lines.append({"type": "stats", "kimg": kimg, "seconds": 10 * kimg + 20, "loss D": 2.0})
+    lines.append(
+        {
+            **next(line for line in read_stats(path / "stats.jsonl") if line["type"] == "metric"),
+            "kimg": 4.0,
+            "value": 2.0,
+        }
+    )
+    with (path / "stats.jsonl").open("a", encoding="utf-8") as file:
+        file.write("".join(json.dumps(line) + "\n" for line in lines))
+    record = read_run(path)
+    kid = record.metrics["KID"]
+    assert (kid.kimg.tolist(), kid.values.tolist()) == ([1.0, 4.0], [5.0, 2.0])
+    assert (kid.reached(1.5), kid.reached(3.0)) == (None, 4.0)
+    assert [record.seconds_at(kimg) for kimg in (1.5, 2.0, 2.25, 3.0, 4.0)] == [15.0, 20.0, 32.5, 50.0, 60.0]
+    assert [line["kimg"] for line in record.stats] == [i / 2 for i in range(1, 9)]
