@@ -84,8 +84,9 @@ class Compare:
     """
 
     runs: Annotated[tuple[Path, ...], Positional, arg(metavar="RUN...")] = ()
-    out: Path = Path("compare")
-    """Folder for curves.png, grids.png, report.md and report.json."""
+    out: Path | None = None
+    """Folder for curves.png, grids.png, report.md and report.json; compare without it, or compare-2, ... where others
+    hold the reports of other runs."""
     if_exists: Literal["refuse", "replace"] = "refuse"
     """What to do where --out holds a report of other runs: refuse, or write over it."""
     quality: float | None = None

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
+from itertools import combinations, count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ NO_METRIC = (
 )
 Progress = Callable[[int, int], None]
 IfExists = Literal["refuse", "replace"]
+FOLDER = "compare"  # where nobody names one
 CURVES, GRIDS, PAGE, FACTS = "curves.png", "grids.png", "report.md", "report.json"
 
 
@@ -116,7 +117,7 @@ class Comparison(Sections):
 
 def compare(
     *runs: str | os.PathLike[str],
-    out: str | os.PathLike[str] = "compare",
+    out: str | os.PathLike[str] | None = None,
     quality: float | None = None,
     if_exists: IfExists = "refuse",
 ) -> Comparison:
@@ -124,13 +125,15 @@ def compare(
 
     Runs that differ in their seed alone are one group. `quality` is the value of the metric to which time is taken;
     without it the worst of the groups' best means. A comparison of the same runs is written anew, and `if_exists`
-    "replace" writes over another one. Raises `UserError` where there is no run, two are copies, `out` holds another
+    "replace" writes over another one. Without `out` it is the folder `compare`, or `compare-2`, ... where others hold
+    other reports. Raises `UserError` where there is no run, two are copies, `out` holds another
     report, the metrics were had by unlike protocols, or `quality` could be that of several metrics.
     """
     paths, repeated = distinct([found for run in runs for found in find_runs([Path(run)])])
     groups = grouped([read_run(path) for path in paths])
-    folder = Path(out)
+    folder = Path(FOLDER) if out is None else Path(out)
     if if_exists == "refuse":
+        folder = free_folder(groups) if out is None else folder
         refuse_other(folder, groups)
     metrics, notes = metrics_in_common(groups)
     if quality is not None and len(metrics) != 1:
@@ -169,16 +172,32 @@ def unfinished(groups: Sequence[Group]) -> list[str]:
 
 def refuse_other(folder: Path, groups: Sequence[Group]) -> None:
     """Raises `UserError` where the folder holds the report of other runs, or of something else."""
-    if not ((folder / PAGE).exists() or (folder / FACTS).exists()):
-        return
-    try:
-        known = json.loads((folder / FACTS).read_text("utf-8"))["groups"]
-        before = {path for group in known for path in group["runs"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        before = set()
-    if before != {record.path.as_posix() for group in groups for record in group.records}:
+    before = runs_in(folder)
+    if before is not None and before != runs_of(groups):
         what = f"a comparison of other runs, such as {min(before)}" if before else "another report"
         raise UserError(f"{folder} holds {what}: choose another --out, or write over it with --if-exists replace")
+
+
+def free_folder(groups: Sequence[Group]) -> Path:
+    """The first of compare, compare-2, ... that holds no report, or that of the same runs."""
+    folders = (Path(FOLDER if number == 1 else f"{FOLDER}-{number}") for number in count(1))
+    return next(folder for folder in folders if runs_in(folder) in (None, runs_of(groups)))
+
+
+def runs_in(folder: Path) -> set[str] | None:
+    """The runs of the comparison in the folder; empty where it holds another report, None where it holds none."""
+    if not ((folder / PAGE).exists() or (folder / FACTS).exists()):
+        return None
+    try:
+        known = json.loads((folder / FACTS).read_text("utf-8"))["groups"]
+        return {path for group in known for path in group["runs"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def runs_of(groups: Sequence[Group]) -> set[str]:
+    """As `runs_in` has them."""
+    return {record.path.as_posix() for group in groups for record in group.records}
 
 
 def metrics_in_common(groups: Sequence[Group]) -> tuple[list[str], list[str]]:

@@ -61,11 +61,22 @@ def runs(found: Comparison) -> Section:
         measuring = Summary.of([record.evaluation_seconds for record in group.records])
         lengths = dict.fromkeys(length(record) for record in group.records)
         place = [record.path.as_posix() for record in group.records]
-        seeds = ", ".join(map(str, group.seeds))
         times = [duration(seconds.mean), duration(measuring.mean) if measuring.mean else "-"]
-        rows.append([group.label, seeds, ", ".join(lengths), *times, place[0] + (", ..." if place[1:] else "")])
-    header = ["group", "seeds", "kimg", "training of a run", "and measuring it", "runs"]
-    return Section("Comparison", header, rows)
+        rows.append(
+            [group.label, listed(group.seeds), ", ".join(lengths), *times, place[0] + (", ..." if place[1:] else "")]
+        )
+    header = ["group", "which seeds", "kimg", "training of a run", "and measuring it", "runs"]
+    return Section("Comparison", *without_dashes(header, rows))
+
+
+def listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def without_dashes(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """The table without columns in which no row has anything."""
+    kept = [i for i in range(len(header)) if any(row[i] != "-" for row in rows)]
+    return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
 def length(record: Record) -> str:
@@ -77,11 +88,12 @@ def length(record: Record) -> str:
 
 def measured(rows: Sequence[Row]) -> Section:
     """Final and best value of each group."""
-    header = ["group", "final, mean", "sd", "95% interval", "best, mean", "sd", "95% interval", "best at kimg"]
+    mean = ", mean" if any(len(row.seeds) > 1 for row in rows) else ""
+    header = ["group", f"final{mean}", "sd", "95% interval", f"best{mean}", "sd", "95% interval", "best at kimg"]
     cells = [
         [row.group, *spread(row.final), *spread(row.best), ", ".join(map(short, row.best_kimg)) or "-"] for row in rows
     ]
-    return Section(f"{rows[0].metric} ({rows[0].better} is better)", header, cells)
+    return Section(f"{rows[0].metric} ({rows[0].better} is better)", *without_dashes(header, cells))
 
 
 def reached(rows: Sequence[Row]) -> Section:
@@ -104,13 +116,18 @@ def tested(tests: Sequence[Test]) -> Section:
     cells = []
     for test in tests:
         found = test.paired
-        seeds = ", ".join(map(str, found.seeds))
         names = f"{test.groups[0]} minus {test.groups[1]}"
         cells.append(
-            [names, test.of, seeds, *spread(found.difference), f"{found.p:.3g} (at least {found.smallest_p:.3g})"]
+            [
+                names,
+                test.of,
+                listed(found.seeds),
+                *spread(found.difference),
+                f"{found.p:.3g} (at least {found.smallest_p:.3g})",
+            ]
         )
-    header = ["paired over seeds", "at", "seeds", "mean", "sd", "95% t-interval", "p, sign flips"]
-    return Section("", header, cells, [caution(tests)])
+    header = ["paired over seeds", "at", "which seeds", "mean", "sd", "95% t-interval", "p, sign flips"]
+    return Section("", *without_dashes(header, cells), [caution(tests)])
 
 
 def caution(tests: Sequence[Test]) -> str:

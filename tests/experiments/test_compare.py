@@ -190,6 +190,29 @@ def test_errors_are_one_line(
     assert says in said and said.count("\n") == 1
 
 
+def test_without_a_folder_each_comparison_has_its_own(
+    by_hand: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    a, b = by_hand("a"), by_hand("b", settings=SPECTRAL)
+    for runs, folder in (((a,), "compare"), ((b,), "compare-2"), ((a, b), "compare-3"), ((b,), "compare-2")):
+        assert main(["compare", *map(str, runs)]) == 0
+        assert f"Pictures: {folder}/curves.png" in capsys.readouterr().out
+    assert main(["compare", str(b), "--if-exists", "replace"]) == 0
+    assert "Pictures: compare/curves.png" in capsys.readouterr().out
+    assert main(["compare", str(a), "--out", "compare-2"]) == 2
+    assert "compare-2 holds a comparison of other runs" in capsys.readouterr().err
+
+
+def test_a_table_has_no_columns_of_dashes(two_groups: list[Path], tmp_path: Path) -> None:
+    several = str(compare(*two_groups, out=tmp_path / "out"))
+    assert "| group | which seeds | kimg | training of a run | runs |" in several
+    assert "| group | final, mean | sd | 95% interval | best, mean | sd | 95% interval | best at kimg |" in several
+    one = str(compare(*(group / "seed0" for group in two_groups), out=tmp_path / "one"))
+    assert "| group | final | best | best at kimg |" in one and "| D.norm batch | 3 | 2 | 2 |" in one
+    assert "| paired over seeds | at | which seeds | mean | p, sign flips |" in one and "| - |" not in one
+
+
 def test_a_run_that_is_named_twice_counts_once(by_hand: Make, tmp_path: Path) -> None:
     a, _ = by_hand("a", 0, {4.0: 1.0}), by_hand("b", 1, {4.0: 2.0})
     (tmp_path / "link").symlink_to(a)
