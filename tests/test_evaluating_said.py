@@ -9,11 +9,11 @@ from measured import SIDE, Counting, a_run, evaluate, generator, noise, save
 from pixels import Pixels
 from runs import untrained
 
-from gannet import __version__, evaluating
+from gannet import __version__, display, evaluating
 from gannet.config import Data
 from gannet.data.dataset import opened, prepare
 from gannet.errors import UserError
-from gannet.evaluating import beyond, generated, sides
+from gannet.evaluating import beyond, generated, reals, sides
 from gannet.evaluating.judge import Judge
 from gannet.evaluating.measures import names_of
 from gannet.evaluation.protocol import refuse_unlike
@@ -129,3 +129,19 @@ def test_what_holds_no_images_is_said(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=says) as caught:
             evaluate(*asked)
         assert "\n" not in str(caught.value)
+
+
+def test_a_log_says_what_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, _ = a_run(tmp_path, save(tmp_path / "images", noise(1, 90)), held_out=0.4)
+    made_by(monkeypatch, noise(2, 40))
+    monkeypatch.setattr(reals, "BATCH", 16)
+    monkeypatch.setattr(display, "SECONDS_BETWEEN_LINES", 0.0)
+    evaluate(run, num=40, metrics=["kid"])
+    said = [line.partition(":")[0] for line in capsys.readouterr().err.splitlines() if line.startswith("measuring")]
+    assert list(dict.fromkeys(said)) == [
+        "measuring the real images",
+        "measuring the generated images",
+        "measuring the images held out",
+    ]

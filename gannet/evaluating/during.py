@@ -1,8 +1,10 @@
 """Measuring a run while it goes on: a listener that hands back metrics of its samples."""
 
 import copy
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -89,7 +91,7 @@ def check_enough(recipe: Recipe, num_real: int) -> None:
 def evaluating(extract: Extractor, run: Run) -> Evaluating:
     """The listener that measures a run against the images that it is trained on. Raises `UserError` as `Judge` does."""
     recipe, began = run.training.recipe, time.monotonic()
-    with counted("looking at the images") as progress:
+    with counted("measuring the real images") as progress:
         judge = Judge(
             run.training.loader.dataset,
             extract,
@@ -99,4 +101,10 @@ def evaluating(extract: Extractor, run: Run) -> Evaluating:
             progress=progress,
         )
     run.evaluation_seconds += time.monotonic() - began
-    return Evaluating(run, judge)
+
+    def judged(G: Generator) -> list[Score]:
+        # In a terminal the display of the run says so, and leaves no room for a bar.
+        with nullcontext() if sys.stdout.isatty() else counted("measuring the samples") as progress:
+            return judge(G, progress)
+
+    return Evaluating(run, judged)

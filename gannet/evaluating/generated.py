@@ -79,7 +79,7 @@ def evaluate_generated(sides: Sides, extract: Extractor | None, asked: Asked, ra
     judge = judge_of(sides, extract, num, chosen, asked, ranks)
     G = judge.asked(sides.fake) if isinstance(sides.fake, Generator) else None
     images = judge.images(G) if G else sides.images(num)
-    with progress_of("generated images", ranks) as progress:
+    with progress_of("measuring the generated images", ranks) as progress:
         fake = judge.see(images, progress)
     of_a_run = seen_of_run(sides, judge, ranks)
     report = Report(sides.what, sides.against, notes=tuple(notes))
@@ -154,7 +154,7 @@ def of_paths(sides: Sides, num: int, asked: Asked, ranks: Ranks) -> Report:
 
 def judge_of(sides: Sides, extract: Extractor, num: int, metrics: Sequence[str], asked: Asked, ranks: Ranks) -> Judge:
     """Who measures both sides, once the real images have been looked at."""
-    with progress_of("real images", ranks) as progress:
+    with progress_of("measuring the real images", ranks) as progress:
         return Judge(
             sides.real,
             extract,
@@ -180,8 +180,12 @@ def seen_of_run(sides: Sides, judge: Judge, ranks: Ranks) -> tuple[Seen, Seen] |
     """What is seen of the images that a run was trained on and of those held out, where G is tested for copying."""
     if not tests_copying(sides):
         return None
-    with progress_of("the images trained on and held out", ranks) as progress:
-        train, held_out = (judge.real if which == sides.reals else judge.look_at(which, progress) for which in OF_A_RUN)
+
+    def seen(which: Reals) -> Seen:
+        with progress_of(f"measuring the images {which}", ranks) as progress:
+            return judge.real if which == sides.reals else judge.look_at(which, progress)
+
+    train, held_out = map(seen, OF_A_RUN)
     return train, held_out
 
 

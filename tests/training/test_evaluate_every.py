@@ -16,10 +16,12 @@ from PIL import Image
 from runs import NOISY, TINY, contents, files, newest_checkpoint, stopped, train
 
 import gannet.api as api
+import gannet.display as display
 import gannet.sessions as sessions
 from gannet.config import read_recipe
 from gannet.display import Lines, in_words
 from gannet.errors import UserError
+from gannet.evaluating import reals
 from gannet.evaluating.during import Evaluating, extractor_for
 from gannet.evaluation.protocol import Score
 from gannet.experiments.records import read_run
@@ -354,6 +356,17 @@ def test_the_judge_of_gannet_evaluate_measures_a_run(pictures: Pictures, tmp_pat
         assert (protocol["extractor"], protocol["generated images"]) == ("efficientnet-lite0", 4)
     assert lines[0]["value"] != lines[1]["value"]
     assert best_of(made.path)["value"] == min(line["value"] for line in lines)
+
+
+def test_a_log_says_that_reals_and_samples_are_measured(
+    pictures: Pictures, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reals, "BATCH", 2)
+    monkeypatch.setattr(display, "SECONDS_BETWEEN_LINES", 0.0)
+    settings = {**TINY, **EVERY, "train.extractor": "efficientnet-lite0", "train.length": "2 iterations"}
+    train(pictures(), tmp_path / "run", settings)
+    said = [line.partition(":")[0] for line in capsys.readouterr().err.splitlines() if line.startswith("measuring")]
+    assert list(dict.fromkeys(said)) == ["measuring the real images", "measuring the samples"]
 
 
 def test_the_display_keeps_the_last_metric_in_sight(capsys: pytest.CaptureFixture[str]) -> None:
