@@ -8,7 +8,7 @@ from typing import Any
 from gannet.errors import UserError
 from gannet.experiments.compare import Comparison, metrics_in_common, rows_of, tests_of
 from gannet.experiments.pictures import CURVES, NUM_IMAGES, SEED
-from gannet.experiments.records import differences, grouped, read_run
+from gannet.experiments.records import Group, differences, grouped, read_run
 from gannet.images import grid, png
 from gannet.studio.play import Player, data_url
 from gannet.studio.runs import STATS, best_metric
@@ -17,6 +17,7 @@ from gannet.studio.security import Refused
 MOST_RUNS = 12
 MOST_BYTES = 2**26  # of statistics that are read whole for the table
 POINTS = 500
+PRECISION = "train.precision"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Comparer:
             tests = [test for metric in metrics for test in tests_of(rows, metric)]
         except (KeyError, TypeError, ValueError) as error:  # lines that no run of ours has written
             raise UserError(f"the statistics of these runs cannot be understood: {error}") from error
+        notes += notes_of_precision(groups)
         different = differences([group.records[0].settings for group in groups])
         found = Comparison(tuple(groups), different, tuple(rows), tuple(tests), tuple(notes), ()).to_dict()
         by_path = {runs.find(name).as_posix(): name for name in names}
@@ -89,3 +91,21 @@ class Comparer:
         for name in names:
             line = line.replace(self.player.runs.find(name).as_posix(), name)
         return line
+
+
+def notes_of_precision(groups: Sequence[Group]) -> list[str]:
+    """A line for groups that are one recipe but for the precision: `auto` measures it, and may choose otherwise."""
+    together: dict[str, list[Group]] = {}
+    for group in groups:
+        settings = {name: value for name, value in group.records[0].settings.items() if name != PRECISION}
+        together.setdefault(json.dumps(settings, sort_keys=True), []).append(group)
+    return [
+        " and ".join(
+            f"{', '.join(record.path.as_posix() for record in group.records)} ({group.records[0].settings[PRECISION]})"
+            for group in alike
+        )
+        + f" differ in {PRECISION} alone, which auto chooses by what is faster when a run starts: they count as one"
+        f" recipe where it is given, as in --{PRECISION} float32"
+        for alike in together.values()
+        if len(alike) > 1
+    ]

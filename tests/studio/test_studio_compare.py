@@ -65,6 +65,22 @@ def test_runs_without_metrics_or_of_another_version_are_shown_all_the_same(runs:
     assert alone["table"]["metrics"] == [] and any("no run has metric" in note for note in alone["table"]["notes"])
 
 
+def test_seeds_for_which_auto_chose_another_precision_are_told(runs: Runs, ask: Ask) -> None:
+    for seed, precision in enumerate(("float32", "bfloat16", "bfloat16")):
+        runs(f"seed{seed}", [*stats(5), *measured([0.5])], seed=seed, **{"train.precision": precision})
+    table = ask().get("/api/compare?runs=seed0&runs=seed1&runs=seed2").json()["table"]
+    assert [group["settings"] for group in table["groups"]] == [
+        {"train.precision": "float32"},
+        {"train.precision": "bfloat16"},
+    ]
+    told = [note for note in table["notes"] if "auto" in note]
+    assert len(told) == 1 and told[0].startswith(
+        "seed0 (float32) and seed1, seed2 (bfloat16) differ in train.precision"
+    )
+    table = ask().get("/api/compare?runs=seed1&runs=seed2").json()["table"]
+    assert not any("auto" in note for note in table["notes"])
+
+
 def test_a_metric_without_its_value_is_told_and_the_rest_is_shown(runs: Runs, ask: Ask) -> None:
     runs("a", [*stats(5), *measured([0.5])])
     runs("b", [*stats(5), {"type": "metric", "kimg": 1.0, "metric": "KID"}])
