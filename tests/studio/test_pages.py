@@ -344,12 +344,22 @@ def test_what_was_looked_at_is_in_the_address_and_what_cannot_begin_says_why(vis
     page.wait_for_url("**/#/data?path=shapes")
     page.reload()
     page.get_by_text("Other settings").click(timeout=60_000)
-    page.get_by_label("One a line").fill("G.width -3")
+    filled = {"Recipe": "dcgan-shapes", "Budget": "7", "Name": "lost", "One a line": "G.width -3"}
+    page.get_by_label("Recipe").select_option(filled["Recipe"])
+    page.get_by_role("button", name="kimg", exact=True).click()
+    for label in ("Budget", "Name", "One a line"):
+        page.get_by_label(label, exact=label != "One a line").fill(filled[label])
     page.get_by_role("button", name="Start training").click()
     expect(page.get_by_role("alert")).to_contain_text("G.width is -3", timeout=60_000)
     expect(page.get_by_role("link", name="New run")).to_have_count(2)
     expect(page.get_by_text("This run has no statistics")).to_have_count(0)
+    page.get_by_role("link", name="New run").last.click()
+    for label, value in filled.items():
+        expect(page.get_by_label(label, exact=label != "One a line")).to_have_value(value, timeout=60_000)
+    expect(page.get_by_role("button", name="kimg", exact=True)).to_have_attribute("aria-pressed", "true")
     page.go_back()
+    page.go_back()
+    expect(page.get_by_label("Name", exact=True)).to_have_value("lost", timeout=60_000)
     page.go_back()
     expect(page.get_by_label("Folder, zip")).to_have_value("/etc")
 

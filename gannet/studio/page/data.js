@@ -118,6 +118,13 @@ function parsed(text) {
   }));
 }
 
+/** What was last asked for in the form, by the images, and which images the runs were begun on: until the page is left. */
+const drafts = new Map();
+const begunOn = new Map();
+
+/** Where the form is in which a run was begun, as it was filled in. */
+export const formOf = (name) => (begunOn.has(name) ? `#/data?${query({ path: begunOn.get(name) })}` : "#/data");
+
 /** In place of the form, where this studio shows one run: `command` opens one that can start others. */
 const Elsewhere = ({ command }) => html`
   <${Card} title="Train on them">
@@ -128,15 +135,18 @@ const Elsewhere = ({ command }) => html`
 
 function Start({ path, found, recipes }) {
   const best = found.recommended;
-  const [recipe, setRecipe] = useState("");
-  const [unit, setUnit] = useState("minutes");
-  const [budget, setBudget] = useState("5");
-  const [name, setName] = useState("");
-  const [text, setText] = useState("");
+  const [draft, setDraft] = useState(drafts.get(path) ?? { recipe: "", unit: "minutes", budget: "5", name: "", text: "" });
+  const { recipe, unit, budget, name, text } = draft;
+  const [isOpen] = useState(text !== "");
+  const put = (change) => setDraft((old) => {
+    drafts.set(path, { ...old, ...change });
+    return drafts.get(path);
+  });
   const [start, { busy, error }] = useAct(async () => {
     const settings = parsed(text);
     const asked = { data: path, recipe: recipe || null, settings, name: name.trim() || null, [unit]: Number(budget) };
     const begun = await ask("api/runs", asked);
+    begunOn.set(begun.name, path);
     location.hash = pageOf("run", begun.name);
   });
   const about = recipes.find((one) => one.name === (recipe || best.recipe))?.about;
@@ -147,7 +157,7 @@ function Start({ path, found, recipes }) {
         start();
       }}>
         <div class="field"><label for="recipe">Recipe</label>
-          <select id="recipe" value=${recipe} onChange=${(event) => setRecipe(event.target.value)}>
+          <select id="recipe" value=${recipe} onChange=${(event) => put({ recipe: event.target.value })}>
             <option value="">${best.recipe}, recommended</option>
             ${recipes.map((one) => html`<option key=${one.name} value=${one.name}>${one.name}</option>`)}
           </select></div>
@@ -155,16 +165,16 @@ function Start({ path, found, recipes }) {
           <br />${[`At ${best.resolution} px`, ...best.why].join("; ")}`}</p>
         <div class="field"><label for="budget">Budget</label>
           <div class="row"><input id="budget" type="number" min="0.01" step="any" required value=${budget}
-              onInput=${(event) => setBudget(event.target.value)} />
-            <${Choice} label="Unit of the budget" options=${BUDGETS} value=${unit} onChoose=${setUnit} /></div></div>
+              onInput=${(event) => put({ budget: event.target.value })} />
+            <${Choice} label="Unit of the budget" options=${BUDGETS} value=${unit} onChoose=${(chosen) => put({ unit: chosen })} /></div></div>
         <div class="field"><label for="name">Name</label>
           <input id="name" type="text" placeholder="chosen for you" value=${name}
-            onInput=${(event) => setName(event.target.value)} /></div>
-        <details><summary>Other settings</summary>
+            onInput=${(event) => put({ name: event.target.value })} /></div>
+        <details open=${isOpen}><summary>Other settings</summary>
           <label class="muted small" for="settings">One a line, as in <code>optim.D.lr 0.0001</code>,
             ${" "}<code>optim.D.betas 0.5 0.9</code>, <code>data.no-labels</code></label>
           <textarea id="settings" rows="4" spellcheck="false" value=${text}
-            onInput=${(event) => setText(event.target.value)}></textarea>
+            onInput=${(event) => put({ text: event.target.value })}></textarea>
         </details>
         <${Failure}>${error}<//>
         <button class="button" disabled=${busy}>${busy ? "Starting …" : "Start training"}</button>

@@ -1,6 +1,7 @@
 // One run in training: what is wrong, its curves, its samples, its recipe.
 import { useMemo, useState } from "preact/hooks";
 import { byMetric, Chart } from "./chart.js";
+import { formOf } from "./data.js";
 import { Grids } from "./grids.js";
 import { useRun } from "./live.js";
 import {
@@ -27,7 +28,7 @@ export function Run({ name }) {
   if (run.state === "failed") {
     return html`<div class="head-row run-head"><h1>${name}</h1><${State} state="failed" /></div>
       <p class="problem" role="alert">${run.problem}</p>
-      <p>It did not begin, and left nothing behind. <a href="#/data">New run</a></p>`;
+      <p>It did not begin, and left nothing behind. <a href=${formOf(name)}>New run</a></p>`;
   }
   return html`
     <${Head} name=${name} run=${run} again=${again} />
