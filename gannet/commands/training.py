@@ -141,10 +141,14 @@ def sweep(argv: list[str]) -> int:
 
     options, first = sweep_options(plan.find_recipe(value_of(spelled_out(argv), "--recipe") or "small"), argv)
     with redirect_stdout(sys.stderr) if options.json else nullcontext():
-        with counted("looking at the images") as progress:
-            begin = plan.start(options.source, options.recipe, first.train.device, progress, first.data)
-        asked = Sweep.asked(options, begin, lambda some: sweep_options(begin.recipe, [*argv, *words(some)])[1])
-        swept = asked.play()
+        try:
+            with counted("looking at the images") as progress:
+                begin = plan.start(options.source, options.recipe, first.train.device, progress, first.data)
+            asked = Sweep.asked(options, begin, lambda some: sweep_options(begin.recipe, [*argv, *words(some)])[1])
+            swept = asked.play()
+        except KeyboardInterrupt:  # while it was planned
+            print("Interrupted before a run began, and what was trained before is kept: the same command goes on.")
+            return INTERRUPTED
     if options.json:
         print(json.dumps(swept.to_dict(), indent=2))
     else:

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from matplotlib.collections import LineCollection
 
-from gannet import sessions
+from gannet import plan, sessions
 from gannet.config import read_recipe
 from gannet.errors import DivergedError, UserError
 from gannet.evaluation.protocol import Score
 from gannet.experiments import results
 from gannet.experiments import seeds as seeds_module
+from gannet.experiments import sweep as sweep_module
 from gannet.experiments.records import Group, read_run
 from gannet.experiments.results import Result, Swept, about_winner, result_of
 from gannet.experiments.seeds import Series
@@ -305,6 +306,21 @@ def test_ctrl_c_before_the_first_run_has_a_folder_writes_results_too(
     monkeypatch.setattr(Series, "play", interrupted)
     assert asked("--vary", "D.norm=spectral,batch") == 4
     assert json.loads(Path("swept/results.json").read_text("utf-8"))["results"] == []
+
+
+def test_ctrl_c_while_a_sweep_is_planned_says_how_to_go_on(
+    asked: Callable[..., int], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*asked: Any) -> None:
+        raise KeyboardInterrupt
+
+    for module, name in ((plan, "start"), (sweep_module, "make_plan")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, interrupted)
+            assert asked("--vary", "D.norm=spectral") == 4
+        assert "what was trained before is kept: the same command goes on." in capsys.readouterr().out
+        assert not Path("swept").exists()
+    assert asked("--vary", "D.norm=spectral") == 0
 
 
 def test_a_sweep_that_cannot_be_measured_leaves_nothing(
