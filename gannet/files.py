@@ -112,6 +112,28 @@ def whole_folder(path: Path) -> Iterator[Path]:
         put_back(path)
 
 
+@contextlib.contextmanager
+def unless_refused(folder: Path, is_begun: Callable[[], bool]) -> Iterator[None]:
+    """Makes the folder; where a `UserError` comes before `is_begun()`, all that was made in it goes again.
+
+    So do the folder and those above it that were not there before. Raises `UserError` where the disk refuses.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    before = set(folder.iterdir())
+    try:
+        yield
+    except UserError:
+        if not is_begun():
+            for path in set(folder.iterdir()) - before:
+                (shutil.rmtree if path.is_dir() else os.unlink)(path)
+            for path in made:
+                with contextlib.suppress(OSError):  # another has put something into it
+                    path.rmdir()
+        raise
+
+
 def put_back(path: Path) -> None:
     """Mends what a kill in `whole_folder` may have left: the folder before has its name, or is removed."""
     if not aside(path).exists():

@@ -24,7 +24,7 @@ from gannet.data.cache import OFF, cache_folder
 from gannet.data.dataset import Dataset, opened, prepare
 from gannet.display import counted, display_for, duration, in_words
 from gannet.errors import UserError
-from gannet.files import put_back, remove_parts, write_text
+from gannet.files import put_back, remove_parts, unless_refused, write_text
 from gannet.networks import TRANSLATORS
 from gannet.options import budget
 from gannet.plan import Plan, machine_facts, moved, run_folder
@@ -157,8 +157,8 @@ def train_plan(
         if plan.recipe.G.name in TRANSLATORS.rows:
             print("private: but its grids show what G makes of real images, which may be much like them")
         kept = changed(kept, "data", source="", other="", group_by="")
-    write_text(path / "recipe.toml", to_toml(kept, facts))
-    with alone_in(path):
+    with unless_refused(path, lambda: bool(checkpoints(path / "checkpoints"))), alone_in(path):
+        write_text(path / "recipe.toml", to_toml(kept, facts))
         session = begun(plan.recipe, facts, dataset, plan.engine, path, plan.total_nimg, allow_code, initial=initial)
         if initial:
             found = {copied.network: copied.to_dict() for copied in initial.copied}
@@ -357,8 +357,8 @@ def play(
                 raise UserError(
                     "wandb notes the command line and the machine, and the run is private: leave --track out"
                 )
+            judges = [measure(run)] if measure else []  # before anything is opened: it may refuse
             trackers = [tracker_for(track, run.path)] if track else []
-            judges = [measure(run)] if measure else []
             watch = watcher if isinstance(watcher, Watch) else Watch()
             watch.begin(run)
             others = [watcher] if watcher and watcher is not watch else []

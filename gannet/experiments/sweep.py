@@ -3,10 +3,8 @@
 import hashlib
 import json
 import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -20,7 +18,7 @@ from gannet.experiments.records import Group, find_runs, flat, read_run, said
 from gannet.experiments.results import Result, Swept, name_of, result_of
 from gannet.experiments.seeds import Series, parse_seeds, planned_like
 from gannet.experiments.vary import Listed, Ranged, RecipeOf, checked, parse_vary
-from gannet.files import told, write_text
+from gannet.files import unless_refused, write_text
 from gannet.plan import Plan, Start, make_plan, run_name, where_now
 from gannet.sessions import Watcher, alone_in, check_measuring, holds_run, starting_from
 from gannet.training.initial import Initial
@@ -117,7 +115,7 @@ class Sweep:
         make_strategy = self.strategy()
         asked = self.written_down()
         planned = known_plan(self.out, asked) or self.plan()
-        with folder_for(self.out), alone_in(self.out):
+        with unless_refused(self.out, lambda: any(map(holds_run, self.out.glob("*/*")))), alone_in(self.out):
             if not (self.out / ASKED).exists():
                 write_text(self.out / ASKED, json.dumps({"asked": asked, "planned": planned}, indent=2) + "\n")
             planned = known_plan(self.out, asked) or planned
@@ -238,28 +236,6 @@ def known_plan(out: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:
     known = json.loads((out / ASKED).read_text("utf-8"))
     refuse_other(known["asked"], asked, out)
     return known["planned"]
-
-
-@contextmanager
-def folder_for(out: Path) -> Iterator[None]:
-    """Makes the folder of a sweep, and removes what it has made where the sweep is refused before its first run."""
-    is_new, parents = True, [path for path in out.parents if not path.exists()]
-    with told(out):
-        try:
-            out.mkdir(parents=True)
-        except FileExistsError:
-            if not out.is_dir():
-                raise
-            is_new = False
-    try:
-        yield
-    except UserError:
-        if is_new and not any(map(holds_run, out.glob("*/*"))):
-            shutil.rmtree(out, ignore_errors=True)
-            for parent in parents:
-                with suppress(OSError):  # another has put something into it
-                    parent.rmdir()
-        raise
 
 
 def folder_of(out: Path, number: int) -> Path:

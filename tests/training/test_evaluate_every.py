@@ -23,6 +23,7 @@ from gannet.display import Lines, in_words
 from gannet.errors import UserError
 from gannet.evaluating import reals
 from gannet.evaluating.during import Evaluating, extractor_for
+from gannet.evaluation.efficientnet import EfficientNetLite0
 from gannet.evaluation.protocol import Score
 from gannet.experiments.records import read_run
 from gannet.files import put_back, remove_parts, whole_folder
@@ -343,6 +344,23 @@ def test_too_few_images_for_a_frechet_distance_leave_no_run_behind(pictures: Pic
     with pytest.raises(UserError, match="take the metric kid"):
         train(pictures(), tmp_path / "run", settings)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["new/run", "there"])
+def test_an_extractor_that_is_blind_to_the_reals_leaves_nothing(
+    name: str, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blind(self: Any, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return torch.ones(len(x), 3), None
+
+    monkeypatch.setattr(EfficientNetLite0, "forward", blind)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mine.txt").touch()
+    settings = {**TINY, **EVERY, "train.extractor": "efficientnet-lite0"}
+    with pytest.raises(UserError, match="gives the same features of every image"):
+        train(pictures(), tmp_path / name, settings)
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["mine.txt"]
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_judge_of_gannet_evaluate_measures_a_run(pictures: Pictures, tmp_path: Path) -> None:
