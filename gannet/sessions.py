@@ -140,8 +140,8 @@ def train_plan(
     with counted("decoding") as progress:
         dataset = plan.prepare(progress)
     if dataset.unreadable:
-        name, reason = dataset.unreadable[0]
-        print(f"left out {len(dataset.unreadable)} files that cannot be read; the first, {name}: {reason}")
+        file, reason = dataset.unreadable[0]
+        print(f"left out {len(dataset.unreadable)} files that cannot be read; the first, {file}: {reason}")
     plan = plan.with_images(len(dataset.images))
     if plan.recipe.train.evaluate_every:
         from gannet.evaluating.during import check_enough  # which imports this module
@@ -359,7 +359,7 @@ def play(
                 )
             judges = [measure(run)] if measure else []  # before anything is opened: it may refuse
             trackers = [tracker_for(track, run.path)] if track else []
-            watch = watcher if isinstance(watcher, Watch) else Watch()
+            watch = watcher if isinstance(watcher, Watch) else Watch(name)
             watch.begin(run)
             others = [watcher] if watcher and watcher is not watch else []
             run.listeners += [*trackers, display_for(run.total_nimg, name), *judges, watch, *others]

@@ -19,14 +19,15 @@ class Watch:
     """Diagnoses a run at each look that is taken at its samples, by all that stats.jsonl holds so far.
 
     `diagnosis` is the newest one, `told` the lines of the findings that were told and hold. What arises or clears
-    is printed, and handed back as a line of type `finding` for stats.jsonl. Who wants to act on it has a class of
-    their own, with `diagnosed`.
+    is printed, after the `name` of a run that is one of many, and handed back as a line of type `finding` for
+    stats.jsonl. Who wants to act on it has a class of their own, with `diagnosed`.
     """
 
     stop = False
     """Whether the run should end: this one never asks for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
+        self.begins = f"{name}  " if name else ""
         self.diagnosis = Diagnosis("healthy", [])
         self.told: dict[str, dict[str, Any]] = {}
         self.lines: list[dict[str, Any]] = []
@@ -76,9 +77,9 @@ class Watch:
         lines = [{"type": "finding", "status": "arises", **of(finding)} for finding in new]
         lines += [{**self.told[name], "status": "clears", "kimg": line["kimg"]} for name in gone]
         for finding in new:
-            print(arises(finding, "kimg"), flush=True)
+            print(self.begins + arises(finding, "kimg"), flush=True)
         for name in gone:
-            print(clears(name, f"{line['kimg']:g} kimg"), flush=True)
+            print(self.begins + clears(name, f"{line['kimg']:g} kimg"), flush=True)
         for told in lines:
             self.remember({**told, "kimg": line["kimg"]})
         return lines

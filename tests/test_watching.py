@@ -30,11 +30,11 @@ def lines_of_a_run(num: int = 40, well_from: int = 99) -> list[dict[str, Any]]:
     return lines
 
 
-def watching(folder: Path, lines: list[dict[str, Any]]) -> Watch:
+def watching(folder: Path, lines: list[dict[str, Any]], name: str = "") -> Watch:
     """A watch of a run of 40 kimg that holds these lines."""
     folder.mkdir()
     (folder / "stats.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-    watch = Watch()
+    watch = Watch(name)
     run: Any = SimpleNamespace(path=folder, total_nimg=40_000)
     watch.begin(run)
     return watch
@@ -64,6 +64,13 @@ def test_a_finding_is_told_when_it_arises_and_when_it_clears(
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 3 and said[0].startswith("D is asleep, since 10 kimg: ") and arises["change"] in said[1]
     assert said[2] == "No longer, at 31 kimg: D is asleep."
+
+
+def test_a_finding_of_one_of_many_runs_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    played(watching(tmp_path / "run", [], "seed 1 (2 of 3)"), lines_of_a_run(well_from=30))
+    first, _, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("seed 1 (2 of 3)  D is asleep, since ")
+    assert last == "seed 1 (2 of 3)  No longer, at 31 kimg: D is asleep."
 
 
 @pytest.mark.parametrize("stopped_at", [55, 160, 200, 350])

@@ -20,6 +20,7 @@ from gannet.plan import Plan, find_recipe
 from gannet.training import measure
 from gannet.training import run as training_run
 from gannet.training.ranks import ALONE, Ranks
+from gannet.watching import Watch
 
 Pictures = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
@@ -51,7 +52,7 @@ def test_each_seed_is_the_run_that_it_would_be_alone(pictures: Pictures, capsys:
     data = str(pictures())
     assert main(["train", data, *OPTIONS, "--seeds", "2", "--run", "both"]) == 0
     said = capsys.readouterr().out
-    first, second = (line for line in said.splitlines() if line.startswith("seed "))
+    first, second = (line for line in said.splitlines() if re.match(r"seed \d \(\d of 2\): ", line))
     assert said.count("recipe  dcgan-shapes") == 1 and "kimg 0.0" not in said and "try next" not in said
     assert re.fullmatch(r"seed 0 \(1 of 2\): 0\.024 kimg in \d+ s; both/seed0; about \d+ s left", first)
     assert re.fullmatch(r"seed 1 \(2 of 2\): 0\.024 kimg in \d+ s; both/seed1", second)
@@ -143,6 +144,27 @@ def test_json_names_every_run(pictures: Pictures, capsys: Capture) -> None:
     assert main(["train", str(pictures()), *OPTIONS, "--seeds", "5,", "--run", "one", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == {"runs": [{"run": str(Path("one/seed5")), "finished": True}], "seeds": [5], "finished": True}
+
+
+def test_the_diagnosis_of_each_run_names_it(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+
+    class Named(Watch):
+        def __init__(self, name: str = ""):
+            names.append(name)
+            super().__init__(name)
+
+    monkeypatch.setattr(sessions, "Watch", Named)
+    assert main(["train", str(pictures()), *OPTIONS, "--seeds", "0,4", "--run", "both"]) == 0
+    assert names == ["seed 0 (1 of 2)", "seed 4 (2 of 2)"]
+
+
+def test_a_file_that_cannot_be_read_is_no_name_of_the_run(pictures: Pictures, capsys: Capture) -> None:
+    data = pictures()
+    (data / "bad.png").write_bytes(b"x")
+    assert main(["train", str(data), *OPTIONS, "--data.max-unreadable", "0.5", "--run", "alone"]) == 0
+    said = capsys.readouterr().out
+    assert "the first, bad.png: " in said and "try next" in said and "bad.png  " not in said
 
 
 def test_a_dry_run_leaves_nothing(pictures: Pictures, capsys: Capture, tmp_path: Path) -> None:

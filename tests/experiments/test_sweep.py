@@ -252,7 +252,7 @@ def test_other_images_are_another_sweep() -> None:
 def test_a_sweep_says_its_plan_once(asked: Callable[..., int], capsys: Capture) -> None:
     assert asked("--vary", "D.norm=spectral,batch") == 0
     said = capsys.readouterr().out
-    plan, first, second, table = re.split(r"^(?=trial00|Sweep)", said, maxsplit=3, flags=re.MULTILINE)
+    plan, first, second, table = re.split(r"^(?=trial00.*D\.norm \w+: |Sweep)", said, maxsplit=3, flags=re.MULTILINE)
     assert plan.count("\nbudget  ") == 1 and table.startswith("Sweep: 2 of 2 trials\n")
     for number, norm, line in ((0, "spectral", first), (1, "batch", second)):
         begin = rf"trial00{number} \({number + 1} of 2\): D\.norm {norm}: 0\.024 kimg in \d+ s(, measured in \d+ s)?"
