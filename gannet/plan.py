@@ -27,7 +27,7 @@ from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, Facts, pick
 from gannet.training.build import PARTS, build_networks, check_shares, classes_of, complete, completed, game_of
 from gannet.training.engine import Engine, find_device, halved, make_deterministic, out_of_memory
-from gannet.training.measure import Speed, measure
+from gannet.training.measure import Speed, measure, tried
 from gannet.training.ranks import ALONE, Ranks
 from gannet.training.schedule import in_kimg, unfinished
 
@@ -296,6 +296,11 @@ def defaults(field: str, name: str, allow_code: bool) -> Mapping[str, Any]:
 def trained_on(num: int, data: Data) -> int:
     """About how many of `num` images are left to train on: a hash decides which are held out."""
     return max(1, round(num * (1 - data.held_out)))
+
+
+def before_measuring(recipe: Recipe) -> str:
+    """What to say before `make_plan`, which takes minutes where an iteration does."""
+    return f"measuring how fast {recipe.name} trains here, in {' and '.join(tried(recipe.train.precision))}"
 
 
 def measure_what_fits(

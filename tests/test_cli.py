@@ -5,11 +5,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import gannet
-from gannet import api, sessions
+from gannet import api, plan, sessions
 from gannet.cli import COMMANDS, main
 from gannet.config import from_toml
 from gannet.errors import DivergedError, UserError
@@ -195,6 +196,18 @@ def test_a_dry_run_plans_and_leaves_nothing(
         assert plan["recipe"]["train"]["batch"] == 4
     else:
         assert "3 epochs" in said and "dcgan-shapes at 16x16" in said
+
+
+@pytest.mark.parametrize(("precision", "says"), [("auto", "float32 and bfloat16"), ("float32", "float32")])
+def test_it_says_that_it_measures_the_speed_before_it_does(
+    precision: str, says: str, pictures: Pictures, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*args: Any) -> Any:
+        raise UserError("stopped")
+
+    monkeypatch.setattr(plan, "measure", stopped)
+    assert status("train", str(pictures()), *SMALL, "--dry-run", "--train.precision", precision) == 2
+    assert capsys.readouterr().out == f"measuring how fast dcgan-shapes trains here, in {says}\n"
 
 
 def test_epochs_count_what_is_trained_on(pictures: Pictures, capsys: Capture) -> None:
