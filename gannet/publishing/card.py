@@ -49,7 +49,7 @@ class Card:
             "Limits": self.limits(),
             "Licence": [f"{self.licence}." if self.licence else "None was given: ask the owner before you use it."],
         }
-        parts = [f"---\n{self.head()}\n---", f"# {self.repository.partition('/')[2]}", self.summary()]
+        parts = [f"---\n{self.head()}\n---", f"# {self.repository}", self.summary()]
         if "samples.png" in self.files:
             parts.append("![samples](samples.png)\n\nThe first samples of seed 0, none left out.")
         for title, lines in sections.items():

@@ -132,6 +132,7 @@ def test_the_card_says_what_the_run_says(run: Path, tmp_path: Path) -> None:
     assert f"| classes | {', '.join(shares)} |" in text
     for line in ("by label, of 2 classes: RGB, 16x16 pixels", "| recipe | small (", "| batch | 8 |", "r1", "ada"):
         assert line in text, line
+    assert "\n# me/ants\n" in text
     assert "gannet sample hf://me/ants" in text and "![samples](samples.png)" in text
     assert "It was not measured" in text and "It was not checked whether it copies" in text
     assert "this guarantees no privacy" in text and "CC-BY-4.0." in text
