@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from gannet import __version__
 from gannet.errors import UserError
@@ -119,6 +120,20 @@ def read_parts(place: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
     return config, weights, sha256(data).hexdigest()
 
 
+class WithoutValues(TorchFunctionMode):
+    """On the meta device draws and scales no values: torch would import its compiler for that, which takes seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        if getattr(func, "__module__", "") == nn.init.__name__:
+            return named["tensor"]
+        if func in (Tensor.normal_, Tensor.mul_):
+            return args[0]
+        if func in (Tensor.mul, Tensor.div) and not isinstance(args[1], Tensor):
+            return torch.empty_like(args[0])
+        return torch.empty(*args, **named) if func is torch.randn else func(*args, **named)
+
+
 def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]:
     """The network in eval mode on the CPU, and its config. Runs no code from the folder.
 
@@ -136,7 +151,8 @@ def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]
         facts = config["resolution"], config["channels"], len(config["classes"])
         settings = checked_settings(build, config["settings"], folder)
         settings = {**facts_for(build, frames=config.get("frames", 1)), **settings}
-        with torch.device("meta"), no_larger_than(len(weights)):  # what does not fit may be too large for any memory
+        # what does not fit may be too large for any memory
+        with torch.device("meta"), WithoutValues(), no_larger_than(len(weights)):
             build(*facts, **settings).load_state_dict(weights, assign=True)
         network = build(*facts, **settings)
         network.load_state_dict(weights)
