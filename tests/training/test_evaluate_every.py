@@ -363,6 +363,19 @@ def test_an_extractor_that_is_blind_to_the_reals_leaves_nothing(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_run_that_cannot_be_measured_later_on_keeps_what_it_has(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> None:
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(Evaluating, "on_tick", refused)
+    settings = {**TINY, **EVERY, "train.extractor": "efficientnet-lite0", "stats.every": 1}
+    with pytest.raises(UserError, match="the disk is full"):
+        train(pictures(), tmp_path / "run", settings)
+    assert (tmp_path / "run" / "stats.jsonl").read_bytes()
+
+
 def test_the_judge_of_gannet_evaluate_measures_a_run(pictures: Pictures, tmp_path: Path) -> None:
     settings = {**TINY, **EVERY, "train.extractor": "efficientnet-lite0", "train.length": "4 iterations"}
     made = train(pictures(), tmp_path / "run", settings)
