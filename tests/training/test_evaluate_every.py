@@ -32,6 +32,7 @@ from gannet.plan import moved
 from gannet.training import run as run_module
 from gannet.training.best import best_of, is_better
 from gannet.training.pictures import read_stats, save_curves
+from gannet.training.run import Snapshot
 
 Pictures = Callable[..., Path]
 Judging = Callable[[Generator], list[Score]]
@@ -366,8 +367,9 @@ def test_an_extractor_that_is_blind_to_the_reals_leaves_nothing(
 def test_a_run_that_cannot_be_measured_later_on_keeps_what_it_has(
     pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_: Any) -> None:
-        raise UserError("the disk is full")
+    def refused(self: Evaluating, snapshot: Snapshot) -> None:
+        if snapshot.cur_nimg:
+            raise UserError("the disk is full")
 
     monkeypatch.setattr(Evaluating, "on_tick", refused)
     settings = {**TINY, **EVERY, "train.extractor": "efficientnet-lite0", "stats.every": 1}
