@@ -373,6 +373,7 @@ def test_a_run_that_cannot_be_measured_later_on_keeps_what_it_has(
 
     monkeypatch.setattr(Evaluating, "on_tick", refused)
     settings = {**TINY, **EVERY, "train.extractor": "efficientnet-lite0", "stats.every": 1}
+    settings["checkpoints.when"] = "every 100 kimg"
     with pytest.raises(UserError, match="the disk is full"):
         train(pictures(), tmp_path / "run", settings)
     assert (tmp_path / "run" / "stats.jsonl").read_bytes()
