@@ -157,19 +157,13 @@ def train_plan(
         if plan.recipe.G.name in TRANSLATORS.rows:
             print("private: but its grids show what G makes of real images, which may be much like them")
         kept = changed(kept, "data", source="", other="", group_by="")
-    with unless_refused(path, lambda: has_begun(path)), alone_in(path):
+    with unless_refused(path, lambda: bool(checkpoints(path / "checkpoints"))), alone_in(path):
         write_text(path / "recipe.toml", to_toml(kept, facts))
         session = begun(plan.recipe, facts, dataset, plan.engine, path, plan.total_nimg, allow_code, initial=initial)
         if initial:
             found = {copied.network: copied.to_dict() for copied in initial.copied}
             session.event("init", source=facts["init"], **found)
         return play(session, track, measure, watcher, name)
-
-
-def has_begun(path: Path) -> bool:
-    """Whether a run has anything to lose: a line of statistics, or a checkpoint."""
-    stats = path / "stats.jsonl"
-    return bool((stats.exists() and stats.stat().st_size) or checkpoints(path / "checkpoints"))
 
 
 def name_of(initial: Initial, recipe: Recipe) -> str:
