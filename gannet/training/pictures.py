@@ -19,6 +19,8 @@ from gannet.images import grid, png, to_uint8
 MAX_FRAMES = 100
 MAX_POINTS = 1000
 STRIP = 0.03  # of a panel's height: what a finding is marked with
+PROBABILITIES = ("D(x)", "D(G(z))", "D(G(z)) after")
+LOGITS = ("logit real", "logit fake", "logit fake after")
 
 
 @torch.no_grad()
@@ -92,7 +94,8 @@ def standing(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def save_curves(lines: list[dict[str, Any]], target: Path) -> None:
     """Losses above, D's ratings below, over kimg; under them what was measured of samples, where anything was.
 
-    Findings are marked from where they hold to where they clear.
+    Ratings are probabilities, or logits where the objective has none. Findings are marked from where they hold to
+    where they clear.
     """
     from matplotlib.figure import Figure
 
@@ -103,12 +106,16 @@ def save_curves(lines: list[dict[str, Any]], target: Path) -> None:
     losses, ratings = panels[:2]
     for name in ("loss D", "loss G"):
         curve(losses, stats, name)
-    for name in ("D(x)", "D(G(z))", "D(G(z)) after"):
+    are_probable = not any(LOGITS[0] in line for line in stats)
+    for name in PROBABILITIES if are_probable else LOGITS:
         curve(ratings, stats, name)
     for name in dict.fromkeys(line["metric"] for line in metrics):
         measured(panels[-1], [line for line in metrics if line["metric"] == name and line["value"] is not None], name)
     losses.set_ylabel("loss")
-    ratings.set(ylabel="probability that D gives", ylim=(-0.02, 1.02))
+    if are_probable:
+        ratings.set(ylabel="probability that D gives", ylim=(-0.02, 1.02))
+    else:
+        ratings.set_ylabel("logit that D gives")
     panels[-1].set_xlabel("kimg (thousands of real images seen by D)")
     mark(losses, lines)
     for axes in panels:

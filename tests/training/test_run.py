@@ -15,6 +15,7 @@ import gannet.sessions as sessions
 from gannet.config import read_recipe
 from gannet.data.batch import Batch
 from gannet.errors import UserError
+from gannet.training import pictures as pictures_module
 from gannet.training.pictures import generate, read_stats, save_curves
 from gannet.training.run import Run
 
@@ -262,6 +263,18 @@ def test_curves_are_drawn_of_any_number_of_lines(tmp_path: Path, num: int) -> No
     save_curves([*lines, {"type": "event", "kimg": 1}], tmp_path / "curves.png")
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.width > 500
+
+
+def test_a_critics_logits_are_drawn_where_it_gives_no_probabilities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(pictures_module, "curve", lambda axes, lines, name: drawn.append(name))
+    for rating in ("D(x)", "logit real"):
+        save_curves([{"type": "stats", "kimg": 1, "loss D": 0.5, rating: 0.5}], tmp_path / "curves.png")
+    losses = ["loss D", "loss G"]
+    assert drawn[:5] == [*losses, "D(x)", "D(G(z))", "D(G(z)) after"]
+    assert drawn[5:] == [*losses, "logit real", "logit fake", "logit fake after"]
 
 
 def test_listeners_hear_every_line_and_tick(
