@@ -121,17 +121,20 @@ def read_parts(place: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
 
 
 class WithoutValues(TorchFunctionMode):
-    """On the meta device draws and scales no values: torch would import its compiler for that, which takes seconds."""
+    """On the meta device draws and scales no values: torch would import its compiler for that, which takes seconds.
+
+    A test loads every network of the tables, and fails for one that needs more than these.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        named = kwargs or {}
-        if getattr(func, "__module__", "") == nn.init.__name__:
-            return named["tensor"]
-        if func in (Tensor.normal_, Tensor.mul_):
-            return args[0]
-        if func in (Tensor.mul, Tensor.div) and not isinstance(args[1], Tensor):
-            return torch.empty_like(args[0])
-        return torch.empty(*args, **named) if func is torch.randn else func(*args, **named)
+        named, name = kwargs or {}, getattr(func, "__name__", "")
+        if name == "randn":
+            return torch.empty(*args, **named)
+        if name == "normal_":  # of a tensor, or of nn.init
+            return args[0] if args else named["tensor"]
+        if name in ("mul", "div"):
+            return torch.broadcast_tensors(*(each for each in args if isinstance(each, Tensor)))[0]
+        return func(*args, **named)
 
 
 def load_network(folder: Path, table: Table) -> tuple[nn.Module, dict[str, Any]]:

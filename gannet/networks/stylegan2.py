@@ -83,7 +83,7 @@ class Filter(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        self.register_buffer("taps", row.outer(row), persistent=False)
+        self.register_buffer("taps", row[:, None] * row, persistent=False)
 
     def kernel(self, x: Tensor) -> Tensor:
         return self.taps.to(x.dtype).expand(x.shape[1], 1, 4, 4)
