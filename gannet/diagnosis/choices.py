@@ -140,10 +140,15 @@ def faster(player: str, why: str) -> Choice:
 
 def rate_of_the_other(player: str) -> Choice:
     """The other's rate where that is one that trains, else the one at which most papers learn."""
-    why, other = f"{player} takes steps that undo what it has learnt", "D" if player == "G" else "G"
+    other = "D" if player == "G" else "G"
+    small, large = (
+        f"{player} takes steps too small to follow {other}",
+        f"{player} takes steps that undo what it has learnt",
+    )
 
     def choose(settings: Settings) -> Remedy | None:
-        rate = settings.get(f"optim.{other}.lr", 0.0)
+        own, rate = (settings.get(f"optim.{each}.lr", 0.0) for each in (player, other))
+        why = small if own < USUAL else large
         if SLOWEST <= rate <= FASTEST:
             return Remedy(option(f"optim.{player}.lr", rate), why, TTUR)
         return Remedy(option(f"optim.{player}.lr", USUAL), why, RADFORD)

@@ -89,10 +89,17 @@ def test_a_rate_below_the_advised_one_is_not_brought_up_to_it() -> None:
     assert "settings" not in names(diagnose(looked(rates, sample_distance=FAR)))
 
 
-@pytest.mark.parametrize(("of_d", "change"), [(3e-6, "--optim.D.lr 0.001"), (5e-5, "--optim.G.lr 5e-05")])
-def test_of_two_rates_far_apart_the_unusual_one_is_out_of_range(of_d: float, change: str) -> None:
+@pytest.mark.parametrize(
+    ("of_d", "change", "why"),
+    [
+        (3e-6, "--optim.D.lr 0.001", "D takes steps too small to follow G"),
+        (5e-5, "--optim.G.lr 5e-05", "G takes steps that undo what it has learnt"),
+    ],
+)
+def test_of_two_rates_far_apart_the_unusual_one_is_out_of_range(of_d: float, change: str, why: str) -> None:
     rates = {"optim.D.lr": of_d, "optim.G.lr": 1e-3}
-    assert diagnose(looked(rates, sample_distance=FAR)).findings[0].remedy.change == change
+    found = diagnose(looked(rates, sample_distance=FAR)).findings[0].remedy
+    assert (found.change, found.why) == (change, why)
 
 
 def test_a_setting_leads_what_it_makes_diverge() -> None:
