@@ -113,24 +113,38 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def unless_refused(folder: Path, is_begun: Callable[[], bool]) -> Iterator[None]:
-    """Makes the folder; where a `UserError` comes before `is_begun()`, all that was made in it goes again.
+def place_for(folder: Path, is_new: bool = False) -> Iterator[None]:
+    """Makes the folder; at a `UserError` it goes again where nothing is in it, and so do those above it.
 
-    So do the folder and those above it that were not there before. Raises `UserError` where the disk refuses.
+    Only those that were not there before, but for the folder itself where `is_new`. Raises `UserError` where the disk
+    refuses.
     """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    new = [path for path in (folder, *folder.parents) if not path.exists() or (is_new and path == folder)]
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except UserError:
+        for path in new:
+            with contextlib.suppress(OSError):  # somebody has put something into it
+                path.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def unless_refused(folder: Path, is_begun: Callable[[], bool]) -> Iterator[None]:
+    """Where a `UserError` comes before `is_begun()`, all that was made in the folder goes again.
+
+    Only for who is alone in the folder: what another process makes there meanwhile would go too.
+    """
     before = set(folder.iterdir())
     try:
         yield
     except UserError:
         if not is_begun():
             for path in set(folder.iterdir()) - before:
-                (shutil.rmtree if path.is_dir() else os.unlink)(path)
-            for path in made:
-                with contextlib.suppress(OSError):  # another has put something into it
-                    path.rmdir()
+                with contextlib.suppress(OSError):  # what cannot be removed must not hide the reason
+                    (shutil.rmtree if path.is_dir() else os.unlink)(path)
         raise
 
 

@@ -24,7 +24,7 @@ from gannet.data.cache import OFF, cache_folder
 from gannet.data.dataset import Dataset, opened, prepare
 from gannet.display import counted, display_for, duration, in_words
 from gannet.errors import UserError
-from gannet.files import put_back, remove_parts, unless_refused, write_text
+from gannet.files import place_for, put_back, remove_parts, unless_refused, write_text
 from gannet.networks import TRANSLATORS
 from gannet.options import budget
 from gannet.plan import Plan, machine_facts, moved, run_folder
@@ -157,7 +157,11 @@ def train_plan(
         if plan.recipe.G.name in TRANSLATORS.rows:
             print("private: but its grids show what G makes of real images, which may be much like them")
         kept = changed(kept, "data", source="", other="", group_by="")
-    with unless_refused(path, lambda: bool(checkpoints(path / "checkpoints"))), alone_in(path):
+    with (
+        place_for(path, is_new=run is None),
+        alone_in(path),
+        unless_refused(path, lambda: bool(checkpoints(path / "checkpoints"))),
+    ):
         write_text(path / "recipe.toml", to_toml(kept, facts))
         session = begun(plan.recipe, facts, dataset, plan.engine, path, plan.total_nimg, allow_code, initial=initial)
         if initial:

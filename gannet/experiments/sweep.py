@@ -18,7 +18,7 @@ from gannet.experiments.records import Group, find_runs, flat, read_run, said
 from gannet.experiments.results import Result, Swept, name_of, result_of
 from gannet.experiments.seeds import Series, parse_seeds, planned_like
 from gannet.experiments.vary import Listed, Ranged, RecipeOf, checked, parse_vary
-from gannet.files import unless_refused, write_text
+from gannet.files import place_for, unless_refused, write_text
 from gannet.plan import Plan, Start, make_plan, run_name, where_now
 from gannet.sessions import Watcher, alone_in, check_measuring, holds_run, starting_from
 from gannet.training.initial import Initial
@@ -115,7 +115,11 @@ class Sweep:
         make_strategy = self.strategy()
         asked = self.written_down()
         planned = known_plan(self.out, asked) or self.plan()
-        with unless_refused(self.out, lambda: any(map(holds_run, self.out.glob("*/*")))), alone_in(self.out):
+        with (
+            place_for(self.out),
+            alone_in(self.out),
+            unless_refused(self.out, lambda: any(map(holds_run, self.out.glob("*/*")))),
+        ):
             if not (self.out / ASKED).exists():
                 write_text(self.out / ASKED, json.dumps({"asked": asked, "planned": planned}, indent=2) + "\n")
             planned = known_plan(self.out, asked) or planned

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -267,6 +268,7 @@ def test_where_more_is_better_the_larger_number_is() -> None:
 
 DIE = """
 import os, shutil, sys
+from contextlib import contextmanager
 from pathlib import Path
 import gannet.files as files
 left = int(sys.argv[2])
@@ -362,6 +364,35 @@ def test_an_extractor_that_is_blind_to_the_reals_leaves_nothing(
         train(pictures(), tmp_path / name, settings)
     assert [path.name for path in (tmp_path / "there").iterdir()] == ["mine.txt"]
     assert not (tmp_path / "new").exists()
+
+
+def test_a_refused_run_without_a_name_leaves_no_folder(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*asked: Any, **named: Any) -> None:
+        raise UserError("no such luck")
+
+    data = pictures()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sessions, "begun", refused)
+    with pytest.raises(UserError, match="no such luck"):
+        api.train(data, recipe="dcgan-shapes", settings=TINY)
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_what_another_session_makes_in_the_folder_is_not_removed(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def too_late(run: Path) -> Iterator[None]:
+        (run / "recipe.toml").touch()  # of the one that was first
+        raise UserError("another process trains it")
+        yield
+
+    monkeypatch.setattr(sessions, "alone_in", too_late)
+    with pytest.raises(UserError, match="another process trains it"):
+        train(pictures(), tmp_path / "run")
+    assert (tmp_path / "run" / "recipe.toml").exists()
 
 
 def test_a_run_that_cannot_be_measured_later_on_keeps_what_it_has(
