@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -233,7 +233,8 @@ class CountedLines:
         self.next_line = now + SECONDS_BETWEEN_LINES
         gained = done - self.first
         left = f", {duration((now - self.began) * (total - done) / gained)} left" if gained else ""
-        print(f"{self.what}: {done:,} of {total:,}{left}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # a closed terminal or pipe is no reason to stop
+            print(f"{self.what}: {done:,} of {total:,}{left}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

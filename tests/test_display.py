@@ -50,3 +50,13 @@ def test_time_left_is_known_from_the_second_count_on(
         "sampling: 3 of 9",
         "sampling: 6 of 9, 15 s left",
     ]
+
+
+def test_a_pipe_that_was_closed_stops_nothing(clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(text: str) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(display.sys, "stderr", SimpleNamespace(isatty=lambda: False, write=closed))
+    with display.counted("measuring the samples") as progress:
+        clock.now += 20
+        progress(1, 2)
