@@ -25,7 +25,7 @@ from gannet.generation.translate import ImageToImage
 from gannet.images import png
 from gannet.options import budget, with_parts
 from gannet.parsing import SHORT
-from gannet.plan import before_measuring, facts_of, find_recipe, make_plan, start, where_now
+from gannet.plan import facts_of, find_recipe, make_plan, start, where_now
 from gannet.recipes import RECIPES
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, pick
@@ -84,7 +84,6 @@ def train(
             begin = start(_text(data), _text(recipe), short.get("device") or "auto", progress, asked)
         parts = {name.removesuffix(".name"): values.pop(name) for name in list(values) if name.endswith(".name")}
         chosen = overridden(with_parts(begin.recipe, parts, allow_code), values)
-        print(before_measuring(chosen), flush=True)
         plan, initial = starting_from(make_plan(begin, chosen, allow_code, ranks), _text(init), allow_code)
         autopilot.data = where_now(plan.recipe.data, plan.recipe.data.source)
         return train_plan(plan, path, allow_code, track, initial, pilot if plan.recipe.train.autopilot else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ SHOWN = {
     "accuracy fake": "acc fake",
 }
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_OF_SILENCE = 3.0
 SECONDS_OF_MANY = 60.0  # between lines of a run that is one of many
 REFRESH_SECONDS = 0.25
 UNBOUNDED = 10_000  # columns
@@ -235,6 +237,19 @@ class CountedLines:
         left = f", {duration((now - self.began) * (total - done) / gained)} left" if gained else ""
         with suppress(OSError):  # a closed terminal or pipe is no reason to stop
             print(f"{self.what}: {done:,} of {total:,}{left}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def told_if_long(line: str) -> Iterator[None]:
+    """Says on stderr what is being done, once that has lasted for three seconds."""
+    said = {"file": sys.stderr, "flush": True}
+    timer = threading.Timer(SECONDS_OF_SILENCE, print, (line,), said)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def duration(seconds: float) -> str:

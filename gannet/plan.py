@@ -20,14 +20,14 @@ from gannet.data.cache import OFF, cache_bytes, cache_folder
 from gannet.data.dataset import Dataset, check_unreadable, how_opened, opened, prepare
 from gannet.data.scan import Scan, left_out, scan
 from gannet.data.sources import Source, shown
-from gannet.display import duration
+from gannet.display import duration, told_if_long
 from gannet.errors import UserError
 from gannet.files import size_of
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, Facts, pick
 from gannet.training.build import PARTS, build_networks, check_shares, classes_of, complete, completed, game_of
 from gannet.training.engine import Engine, find_device, halved, make_deterministic, out_of_memory
-from gannet.training.measure import Speed, measure, tried
+from gannet.training.measure import Speed, measure
 from gannet.training.ranks import ALONE, Ranks
 from gannet.training.schedule import in_kimg, unfinished
 
@@ -251,7 +251,8 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False, ranks: Ran
         name: sum(p.numel() for p in net.parameters())
         for name, net in build_networks(recipe, channels, len(classes), allow_code).items()
     }
-    recipe, speed, why_less = measure_what_fits(recipe, channels, classes, device, allow_code, ranks)
+    with told_if_long(f"measuring how fast {recipe.name} trains here"):
+        recipe, speed, why_less = measure_what_fits(recipe, channels, classes, device, allow_code, ranks)
     engine = Engine(device, speed.precision, ranks)
     value, unit = amount(recipe.train.length)
     per = {
@@ -296,11 +297,6 @@ def defaults(field: str, name: str, allow_code: bool) -> Mapping[str, Any]:
 def trained_on(num: int, data: Data) -> int:
     """About how many of `num` images are left to train on: a hash decides which are held out."""
     return max(1, round(num * (1 - data.held_out)))
-
-
-def before_measuring(recipe: Recipe) -> str:
-    """What to say before `make_plan`, which takes minutes where an iteration does."""
-    return f"measuring how fast {recipe.name} trains here, in {' and '.join(tried(recipe.train.precision))}"
 
 
 def measure_what_fits(

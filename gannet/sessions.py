@@ -80,6 +80,15 @@ def holds_run(path: Path) -> bool:
     return os.path.exists(path / "recipe.toml")
 
 
+def refuse_taken(path: Path) -> None:
+    """Raises `UserError` where the folder holds a run."""
+    if holds_run(path):
+        raise UserError(
+            f"{path} holds a run already: choose another --run, or go on with gannet resume {quote(path)}"
+            " (--if-exists resume does so by itself)"
+        )
+
+
 def starting_from(plan: Plan, address: str | None, allow_code: bool = False) -> tuple[Plan, Initial | None]:
     """The weights at `address` (a run, a generator's folder, hf://OWNER/NAME) that fit, and a plan that says so.
 
@@ -126,11 +135,8 @@ def train_plan(
 
     Of a run with a `name`, which is one of many, who plays them says where it is and how it ended.
     """
-    if run and holds_run(run):
-        raise UserError(
-            f"{run} holds a run already: choose another --run, or go on with gannet resume {quote(run)}"
-            " (--if-exists resume does so by itself)"
-        )
+    if run:
+        refuse_taken(run)
     measure = measuring(plan.recipe, plan.engine, allow_code)
     path = run or run_folder(Path("runs"), plan.recipe)
     for line in plan.lines:
@@ -162,6 +168,7 @@ def train_plan(
         alone_in(path),
         unless_refused(path, lambda: bool(checkpoints(path / "checkpoints"))),
     ):
+        refuse_taken(path)  # by a session that began meanwhile
         write_text(path / "recipe.toml", to_toml(kept, facts))
         session = begun(plan.recipe, facts, dataset, plan.engine, path, plan.total_nimg, allow_code, initial=initial)
         if initial:

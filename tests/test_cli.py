@@ -3,6 +3,7 @@ import operator
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 import gannet
-from gannet import api, plan, sessions
+from gannet import api, display, plan, sessions
 from gannet.cli import COMMANDS, main
 from gannet.config import from_toml
 from gannet.errors import DivergedError, UserError
@@ -198,16 +199,18 @@ def test_a_dry_run_plans_and_leaves_nothing(
         assert "3 epochs" in said and "dcgan-shapes at 16x16" in said
 
 
-@pytest.mark.parametrize(("precision", "says"), [("auto", "float32 and bfloat16"), ("float32", "float32")])
-def test_it_says_that_it_measures_the_speed_before_it_does(
-    precision: str, says: str, pictures: Pictures, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("silence", "says"), [(0.01, "measuring how fast dcgan-shapes trains here\n"), (60.0, "")])
+def test_it_says_that_it_measures_the_speed_where_that_is_long(
+    silence: float, says: str, pictures: Pictures, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(*args: Any) -> Any:
+    def slow(*args: Any) -> Any:
+        time.sleep(0.5)
         raise UserError("stopped")
 
-    monkeypatch.setattr(plan, "measure", stopped)
-    assert status("train", str(pictures()), *SMALL, "--dry-run", "--train.precision", precision) == 2
-    assert capsys.readouterr().out == f"measuring how fast dcgan-shapes trains here, in {says}\n"
+    monkeypatch.setattr(plan, "measure", slow)
+    monkeypatch.setattr(display, "SECONDS_OF_SILENCE", silence)
+    assert status("train", str(pictures()), *SMALL, "--dry-run") == 2
+    assert capsys.readouterr() == ("", f"{says}gannet: stopped\n")
 
 
 def test_epochs_count_what_is_trained_on(pictures: Pictures, capsys: Capture) -> None:

@@ -75,8 +75,6 @@ def planned(options: Any, first: Any, argv: list[str], ranks: Any) -> Any:
     with counted("looking at the images") as progress:
         begin = plan.start(options.source, options.recipe, first.train.device, progress, first.data)
     _, recipe = train_options(begin.recipe, argv)
-    if not options.json:
-        print(plan.before_measuring(recipe), flush=True)
     return plan.make_plan(begin, recipe, options.allow_code, ranks)
 
 

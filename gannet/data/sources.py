@@ -288,7 +288,7 @@ def class_folders(names: list[str]) -> tuple[tuple[str, ...], np.ndarray, int]:
 
 
 def _walk(root: Path, folders: list[str], closed: list[str]) -> Iterator[str]:
-    """Relative names of all files below `root`.
+    """Relative names of all files below `root`, but for those of runs: their samples are no data.
 
     Its sub-folders are added to `folders`, and those that cannot be read, with the reason, to `closed`.
     """
@@ -310,6 +310,8 @@ def _walk(root: Path, folders: list[str], closed: list[str]) -> Iterator[str]:
             if is_hidden(entry.name):
                 continue
             if os.path.isdir(entry.path):
+                if os.path.exists(os.path.join(entry.path, "recipe.toml")):
+                    continue
                 folders.append(prefix + entry.name)
                 todo.append((f"{prefix}{entry.name}/", folder / entry.name))
             elif os.path.isfile(entry.path) or os.path.islink(entry.path):  # a broken link counts, as unreadable

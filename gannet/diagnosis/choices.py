@@ -139,19 +139,18 @@ def faster(player: str, why: str) -> Choice:
 
 
 def rate_of_the_other(player: str) -> Choice:
-    """The other's rate where that is one that trains, else the one at which most papers learn."""
+    """The other's rate where that is one that trains, else, and for a rate that is too small, the usual one."""
     other = "D" if player == "G" else "G"
-    small, large = (
-        f"{player} takes steps too small to follow {other}",
-        f"{player} takes steps that undo what it has learnt",
-    )
+    large = f"{player} takes steps that undo what it has learnt"
+    small = f"{player} takes steps too small to follow {other}"
 
     def choose(settings: Settings) -> Remedy | None:
         own, rate = (settings.get(f"optim.{each}.lr", 0.0) for each in (player, other))
-        why = small if own < USUAL else large
+        if own < USUAL:
+            return Remedy(option(f"optim.{player}.lr", USUAL), small, RADFORD)
         if SLOWEST <= rate <= FASTEST:
-            return Remedy(option(f"optim.{player}.lr", rate), why, TTUR)
-        return Remedy(option(f"optim.{player}.lr", USUAL), why, RADFORD)
+            return Remedy(option(f"optim.{player}.lr", rate), large, TTUR)
+        return Remedy(option(f"optim.{player}.lr", USUAL), large, RADFORD)
 
     return choose
 

@@ -54,7 +54,7 @@ def measure(recipe: Recipe, dataset: Dataset, device: torch.device, allow_code: 
     asked = recipe.train.precision
     recipe = in_kimg(recipe, 1000, 1000)  # any length: what moves takes the same time everywhere
     seconds, first, images, begins, refused = {}, {}, 0, 0.0, ""
-    for precision in tried(asked):
+    for precision in ["float32", "bfloat16"] if asked == "auto" else [asked]:
         try:
             training = build_training(recipe, dataset, Engine(device, precision), allow_code)
             begins = 1000 * training.game.start_kimg
@@ -71,11 +71,6 @@ def measure(recipe: Recipe, dataset: Dataset, device: torch.device, allow_code: 
             refused = one_line(error)
     precision, why = chosen(seconds, asked, refused)
     return Speed(seconds, precision, why, images, first or seconds, begins)
-
-
-def tried(asked: str) -> list[str]:
-    """The precisions that are measured where one is asked for, or `auto`."""
-    return ["float32", "bfloat16"] if asked == "auto" else [asked]
 
 
 def chosen(seconds: Mapping[str, float], asked: str, refused: str) -> tuple[str, str]:

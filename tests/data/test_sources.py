@@ -38,6 +38,15 @@ def test_folder_finds_images_at_any_depth_and_leaves_out_the_rest(tmp_path: Path
     assert source.name == tmp_path.name
 
 
+def test_samples_of_runs_below_a_folder_are_no_data(tmp_path: Path) -> None:
+    for name in ("cat/a.png", "dog/b.png", "runs/first/samples/kimg1.png"):
+        save(tmp_path / name)
+    (tmp_path / "runs/first/recipe.toml").write_text("")
+    source = Folder(tmp_path)
+    assert (source.names, source.classes) == (["cat/a.png", "dog/b.png"], ("cat", "dog"))
+    assert Folder(tmp_path / "runs/first/samples").names == ["kimg1.png"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
 def test_links_are_followed_once_and_broken_ones_stay_in_the_list(tmp_path: Path) -> None:
     save(tmp_path / "data/a.png")

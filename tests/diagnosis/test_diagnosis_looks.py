@@ -92,7 +92,7 @@ def test_a_rate_below_the_advised_one_is_not_brought_up_to_it() -> None:
 @pytest.mark.parametrize(
     ("of_d", "change", "why"),
     [
-        (3e-6, "--optim.D.lr 0.001", "D takes steps too small to follow G"),
+        (3e-6, "--optim.D.lr 0.0002", "D takes steps too small to follow G"),
         (5e-5, "--optim.G.lr 5e-05", "G takes steps that undo what it has learnt"),
     ],
 )
