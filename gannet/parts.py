@@ -6,6 +6,8 @@ whose keyword-only parameters are its settings, each with a type and a default.
 
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +41,8 @@ class Table:
             if not allow_code:
                 raise UserError(f"{self.kind} '{name}' is code of your own: allow it with --allow-code")
             address = name
+            if os.getcwd() not in sys.path:  # `gannet` as a command does not look there, as `python -m gannet` does
+                sys.path.insert(0, os.getcwd())
         if address is None:
             raise UserError(f"there is no {self.kind} '{name}'{nearest(name, self.rows)}")
         module, _, attribute = address.partition(":")

@@ -335,6 +335,12 @@ def random_dataset(recipe: Recipe, channels: int, classes: tuple[str, ...]) -> D
     return dataclasses.replace(one, other=one) if recipe.data.kind == "unpaired" else one
 
 
+def holds(reason: str, data: Data) -> bool:
+    """Whether a reason of what was picked is still one, as settings may have been given otherwise."""
+    size, is_of_size, _ = reason.partition(" pixels: ")
+    return (data.labels or "class folders" not in reason) and (not is_of_size or size == str(data.resolution))
+
+
 def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g: tuple[str, ...]) -> list[str]:
     """The plan in a few lines. `asked_of_g` are the classes that G is asked for, the data's or the game's own."""
     recipe, found = plan.recipe, plan.scan
@@ -383,7 +389,7 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
     if recipe.train.evaluate_every:
         how = f"{recipe.train.metric} of {recipe.train.evaluate_num:,} samples, with {recipe.train.extractor}"
         lines.append(f"        every {recipe.train.evaluate_every:g} kimg: {how}")
-    lines += [f"        {reason}" for reason in why if recipe.data.labels or "class folders" not in reason]
+    lines += [f"        {reason}" for reason in why if holds(reason, recipe.data)]
     lines.append(f"device  {device_name(plan.engine.device)}; {plan.speed.precision}, {plan.speed.why}")
     if unused := unused_accelerator(plan.engine.device):
         lines.append(f"        {unused}")

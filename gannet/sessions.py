@@ -382,19 +382,19 @@ def play(
             if watcher and watcher.stop and stopped.is_set():
                 watcher.stop = False  # who stops the run also ends what the watcher would go on with
     if run.first and (not name if finished else watcher is None or not watcher.stop):
-        report(run, finished)
+        report(run, finished, name)
     return Trained(run.path, finished)
 
 
-def report(run: Run, finished: bool) -> None:
-    """Where everything is, and what to try next."""
+def report(run: Run, finished: bool, name: str) -> None:
+    """Where everything is, and what to try next. Who plays a run with a `name` says how all of them go on."""
     samples = run.path / "samples"
     if not finished:
         at = f"{run.training.cur_nimg / 1000:.1f} kimg"
         how = f"gannet resume {quote(run.path)}"
         if run.training.engine.ranks.num > 1:
             how = f"torchrun as before, and -m gannet -- resume {quote(run.path)}"
-        print(f"stopped at {at}, all saved; go on with: {how}")
+        print(f"{name}  stopped at {at}, all saved" if name else f"stopped at {at}, all saved; go on with: {how}")
         return
     if run.training.recipe.train.evaluate_every:
         spent, total = run.evaluation_seconds, run.elapsed
@@ -402,6 +402,8 @@ def report(run: Run, finished: bool) -> None:
         print(f"evaluation took {duration(spent)} of {duration(total)}, {spent / total:.0%}; {alone}")
     if line := best.best_of(run.path):
         print(f"best      {in_words(line)} at {line['kimg']:g} kimg: gannet sample {quote(run.path / best.FOLDER)}")
+        if line["kimg"] < min(1.5 * run.training.recipe.train.evaluate_every, run.total_nimg / 2000):
+            print("          which is when it was first measured: look at its samples before you trust the number")
     if run.gallery.shows_reals:
         print(f"pictures  {samples / 'real_and_generated.png'} (real left, generated right)")
     print(f"evolution {samples / 'evolution.webp'}")

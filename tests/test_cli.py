@@ -286,6 +286,16 @@ def test_without_a_recipe_one_is_picked_and_said(pictures: Pictures, capsys: Cap
     assert "small at 16x16" in said and "2 class folders: trains by label" in said
 
 
+@pytest.mark.parametrize(("size", "is_said"), [(16, True), (32, False)])
+def test_why_a_resolution_was_picked_is_said_where_it_is_taken(
+    size: int, is_said: bool, pictures: Pictures, capsys: Capture
+) -> None:
+    data = str(pictures(size=20))
+    assert status("train", data, "--device", "cpu", "--kimg", "1", "--dry-run", "--resolution", str(size)) == 0
+    said = capsys.readouterr().out
+    assert f"small at {size}x{size}" in said and ("16 pixels: " in said) == is_said
+
+
 @pytest.mark.parametrize(
     ("options", "is_said"), [([], True), (["--data.labels"], False), (["--game.name", "infogan"], False)]
 )

@@ -332,6 +332,15 @@ def test_code_of_ones_own_has_options_like_any_part(module: str) -> None:
         completed(made)
 
 
+def test_code_of_ones_own_is_found_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where `gannet` runs as a command, no path leads there."""
+    (tmp_path / "lying_here.py").write_text(CODE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    made = given_to("dcgan", "--allow-code", "--objective.name", "lying_here:Mine")
+    assert made.objective.name == "lying_here:Mine"
+
+
 @pytest.mark.parametrize("name", ["my_objective:Yours", "nowhere_at_all:Mine"])
 def test_code_that_is_not_there_is_one_line(module: str, name: str) -> None:
     with pytest.raises(UserError, match="cannot be imported") as caught:

@@ -74,6 +74,8 @@ def evaluate(argv: list[str]) -> None:
         print(json.dumps(found.to_dict(), indent=2))
     else:
         print_report(found)
+        if options["out"]:
+            print(f"report    {options['out']}")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from gannet.diagnosis.series import Log
 WIDTH = 100
 SLOW = -0.2  # exponent of time: twice the time takes less than an eighth off the distance
 WORDS: Mapping[str, tuple[str, str]] = {
-    "data": ("Something is wrong with the data", "no setting makes up for it."),
+    "data": ("Something is wrong with the data", "it comes before all else."),
     "bad-start": ("A bad start", "the weights were so large that G could not move."),
     "not-learning": ("A player does not learn", "its weights stay where they are."),
     "settings": ("A setting is out of range", "with it, samples stay far from the data, or near it too slowly."),

@@ -33,7 +33,7 @@ def use(sides: Sides, images: Images, num: int, device: torch.device) -> Usefuln
     generated = np.concatenate([images(start, min(start + BATCH, num)) for start in range(0, num, BATCH)])
     real = sides.real
     is_known = real.held_out_labels >= 0
-    with progress_of("training classifiers", ALONE) as progress:
+    with progress_of("training classifiers, steps", ALONE) as progress:
         return usefulness(
             Labelled(real.images, real.labels),
             Labelled(generated, sides.fake_labels(num)),

@@ -42,6 +42,6 @@ def refuse_unlike(scores: Iterable[tuple[str, Score]]) -> None:
             if before != now and name not in NOTED:
                 raise UserError(
                     f"{score.metric} cannot be compared: of {other} the protocol has {name} {before}, of {what} "
-                    f"{now}; train both with the same settings of --train.evaluate-every, or take gannet evaluate's "
-                    "report of each"
+                    f"{now}; train both with the same --train.metric, --train.extractor and --train.evaluate-num, or "
+                    "take gannet evaluate's report of each"
                 )

@@ -100,6 +100,15 @@ class Pilot(Watch):
         self.looks = self.looks[1], self.diagnosis
         self.stop = self.decision() is not None
 
+    def close(self) -> None:
+        """Says why nothing was done about a finding that holds at the end."""
+        leading = next((finding for finding in self.diagnosis.findings if finding.active), None)
+        if leading is None or self.stop:
+            return
+        stood = any(finding.finding == leading.finding and finding.active for finding in self.looks[0].findings)
+        why = "no setting that it may change mends that" if stood else "it must stand at two looks in a row"
+        print(f"autopilot: nothing is changed for {leading.finding}: {why}", flush=True)
+
     def decision(self) -> Decision | None:
         """What is to be done after the last two looks."""
         before, now = self.looks

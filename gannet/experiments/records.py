@@ -80,7 +80,9 @@ class Record:
 
     @property
     def kimg(self) -> float:
-        return self.stats[-1]["kimg"] if self.stats else 0.0
+        """How far it came: a run may end when it is measured, between two lines of statistics."""
+        ends = [each.kimg[-1] for each in self.metrics.values()]
+        return float(max([line["kimg"] for line in self.stats[-1:]] + ends, default=0.0))
 
     evaluation_seconds: float = 0.0
     """Seconds that went into measuring samples."""

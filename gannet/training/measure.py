@@ -82,7 +82,9 @@ def chosen(seconds: Mapping[str, float], asked: str, refused: str) -> tuple[str,
     gain = seconds["float32"] / seconds["bfloat16"]
     if gain >= MIN_GAIN:
         return "bfloat16", f"measured {gain:.1f} times as fast as float32 here"
-    return "float32", f"bfloat16 measured {gain:.1f} times as fast here, too little to give up digits"
+    if gain < 1:
+        return "float32", f"bfloat16 is slower here ({gain:.1f} times as fast)"
+    return "float32", f"bfloat16 is no more than {gain:.1f} times as fast here, too little for its fewer digits"
 
 
 def time_iterations(training: Training, seconds: float = 1.5, at_least: int = 3) -> float:

@@ -105,7 +105,8 @@ def format_of(out: Path) -> Moving | None:
     named: list[Moving] = [each for each in get_args(Moving) if out.suffix.lower() == f".{each}"]
     if not out.name or (out.is_file() and not named) or (out.suffix and not named and not out.is_dir()):
         raise UserError(f"--out is {out}: name a file that ends in .webp, .gif or .mp4, or a folder for the frames")
-    is_walk = (out / FIRST).exists() if out.is_dir() else out.exists()
+    of_the_name = (out.with_suffix(f".{each}") for each in get_args(Moving))
+    is_walk = (out / FIRST).exists() if out.is_dir() else any(path.exists() for path in of_the_name)
     if strip_of(out).exists() and not is_walk:
         raise UserError(
             f"{strip_of(out)} is there, and is where the walk's strip belongs: name another place with --out"

@@ -127,20 +127,24 @@ def test_weights_and_averages_go_on_from_the_checkpoint(pictures: Pictures, tmp_
     assert ended["optimizers"]["D"]["state"][0]["step"] == 20
 
 
-def test_what_flickers_changes_nothing(pictures: Pictures, tmp_path: Path, diagnosed: Any) -> None:
+def test_what_flickers_changes_nothing(
+    pictures: Pictures, tmp_path: Path, diagnosed: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     """At every other look something is found."""
     diagnosed(lambda log: too_fast(log) if round(1000 * log.end) % 16 == 0 else Diagnosis("healthy", []))
     assert not events(train(pictures(), tmp_path / "run"))
+    assert "autopilot: nothing is changed for d-wins: it must stand at two looks in a row" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("change", ["add images", "--data.no-labels", "--data.flip", "--G.nothing 3", "--game.top-k 7"])
 def test_what_no_setting_of_the_training_mends_is_left_alone(
-    pictures: Pictures, tmp_path: Path, diagnosed: Any, change: str
+    pictures: Pictures, tmp_path: Path, diagnosed: Any, capsys: pytest.CaptureFixture[str], change: str
 ) -> None:
     """The last is an option, and a value that the game refuses when it is built."""
     diagnosed(lambda log: found("d-wins", change, 0.013) if log.end >= 0.016 else Diagnosis("healthy", []))
     made = train(pictures(), tmp_path / "run")
     assert made.finished and not events(made)
+    assert "nothing is changed for d-wins: no setting that it may change mends that" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

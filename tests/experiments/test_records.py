@@ -23,6 +23,13 @@ Make = Callable[..., Path]
 WIDER = {"D.width": 128}
 
 
+def test_a_run_that_ends_when_it_is_measured_came_so_far(by_hand: Make) -> None:
+    run = by_hand("run", kid={1.0: 2.0, 4.0: 1.0})
+    lines = (run / "stats.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "stats.jsonl").write_bytes(b"".join(line for line in lines if b'"stats", "kimg": 4.0' not in line))
+    assert (read_run(run).kimg, read_run(run).state) == (4.0, "finished")
+
+
 def test_runs_that_differ_in_their_seed_alone_are_one_group(by_hand: Make) -> None:
     runs = [by_hand(f"plain/seed{seed}", seed) for seed in (10, 2)]
     runs += [by_hand("wide", 2, settings=WIDER), by_hand("wide-seed1", 1, settings=WIDER)]

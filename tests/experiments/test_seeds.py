@@ -78,6 +78,7 @@ def test_a_stop_says_how_to_go_on_and_that_does(pictures: Pictures, capsys: Capt
         assert main(command) == 4
     said = capsys.readouterr().out
     assert "1 of 3 seeds are finished; the same command with --run three --if-exists resume goes on" in said
+    assert "  stopped at 0.0 kimg, all saved" in said and "gannet resume" not in said
     assert not Path("three/seed4").exists()
     assert main(command) == 2
     assert "three/seed0 holds a run already" in capsys.readouterr().err

@@ -186,6 +186,13 @@ def test_pictures_that_no_walk_has_made_are_left_alone(run: Any, tmp_path: Path)
     assert photo.read_text() == "mine" and len(list(photo.parent.iterdir())) == 5
 
 
+def test_the_strip_of_a_walk_makes_way_for_that_of_another_format(run: Any, tmp_path: Path) -> None:
+    folder = run()
+    for name in ("walk.webp", "walk.gif", "walk"):
+        gannet.interpolate(folder, steps=2, out=tmp_path / name)
+    assert {path.name for path in tmp_path.iterdir()} >= {"walk.webp", "walk.gif", "walk", "walk.png"}
+
+
 @pytest.mark.parametrize("out", ["walk", "walk.webp"])
 def test_a_picture_in_the_place_of_the_strip_is_left_alone(run: Any, tmp_path: Path, out: str) -> None:
     folder, picture = run(), tmp_path / "walk.png"

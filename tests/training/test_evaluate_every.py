@@ -192,6 +192,16 @@ def test_a_run_that_is_killed_while_it_is_measured_is_measured_again(
     assert best_files(tmp_path / "parts") == best_files(whole)
 
 
+def test_a_best_when_first_measured_is_said_to_be_doubtful(
+    pictures: Pictures, tmp_path: Path, judged: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    doubt = "which is when it was first measured"
+    for values, doubted in (((0.1, 0.2, 0.3), True), ((0.3, 0.1, 0.2), False)):
+        judged(in_turn(*values))
+        train(pictures(), tmp_path / f"run{values[0]}", {**TINY, **EVERY})
+        assert (doubt in capsys.readouterr().out) == doubted
+
+
 def test_the_best_weights_are_kept_and_sampled_from(
     pictures: Pictures, tmp_path: Path, judged: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
