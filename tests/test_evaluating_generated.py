@@ -174,6 +174,7 @@ def test_the_pairs_are_the_sample_and_the_image_that_it_copies(
     found = evaluate(run, num=40, metrics=["kid"])
     assert found.copying is not None
     assert all(pair.training == (pair.sample - 5) % len(dataset.images) for pair in found.copying.pairs)
+    assert len({pair.training for pair in found.copying.pairs}) == len(found.copying.pairs)
 
 
 def test_classes_are_measured_by_themselves(tmp_path: Path, eyes: Counting, monkeypatch: pytest.MonkeyPatch) -> None:

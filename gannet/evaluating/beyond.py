@@ -10,18 +10,26 @@ from gannet.errors import UserError
 from gannet.evaluating.reals import BATCH, MOST_REALS, Images, Seen
 from gannet.evaluating.sides import Sides, progress_of
 from gannet.evaluation.classifier import Labelled
-from gannet.evaluation.copying import Copying, copying, picture_of_pairs
+from gannet.evaluation.copying import Copying, Pair, copying, picture_of_pairs
 from gannet.evaluation.estimate import places
 from gannet.evaluation.usefulness import Usefulness, usefulness
 from gannet.training.ranks import ALONE
 
+SHOWN = 16  # pairs
+
 
 def copies(sides: Sides, fake: Seen, train: Seen, held_out: Seen, images: Images) -> tuple[Copying, Image]:
-    """Whether G copies, with the nearest pairs by their place among all images trained on, and the picture of these."""
-    num = len(sides.real.images)
-    found = copying(fake.features, train.features, held_out.features, grouped=sides.grouped, num_trained_on=num)
+    """Whether G copies, with the nearest pairs by their place among all images trained on, and the picture of these.
+
+    Of each training image only its nearest sample: one that is near to everything would fill the picture.
+    """
+    asked = {"grouped": sides.grouped, "num_trained_on": len(sides.real.images), "num_pairs": len(fake.features)}
+    found = copying(fake.features, train.features, held_out.features, **asked)
     taken = places(len(sides.real.images), MOST_REALS)
-    pairs = tuple(replace(pair, training=int(taken[pair.training])) for pair in found.pairs)
+    nearest: dict[int, Pair] = {}
+    for pair in found.pairs:
+        nearest.setdefault(pair.training, pair)
+    pairs = tuple(replace(pair, training=int(taken[number])) for number, pair in nearest.items())[:SHOWN]
     samples = np.concatenate([images(pair.sample, pair.sample + 1) for pair in pairs])
     originals = np.stack([sides.real.images[pair.training] for pair in pairs])
     in_order = [replace(pair, sample=i, training=i) for i, pair in enumerate(pairs)]

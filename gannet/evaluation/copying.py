@@ -26,16 +26,18 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from PIL.Image import Image
+from PIL.Image import Image, new
+from PIL.ImageDraw import Draw
 from torch import Tensor
 
 from gannet.errors import UserError
 from gannet.evaluation.estimate import places
 from gannet.evaluation.neighbours import distances_between, leaders, nearest
-from gannet.images import grid, side_by_side
+from gannet.images import GAP, grid, side_by_side
 
 AROUND = 10  # training images among which the next one that is no near-duplicate is looked for
 NEAREST = 0.01  # the share of held-out images that are taken for nearly copies by chance
+TITLE = 16  # pixels above the pairs, for their names
 ALPHA = 0.01
 SOME = 0.1  # the share of copies that enough held-out images would show
 MINIMUM = 5  # training images, at least, that a generator has to replay
@@ -409,11 +411,22 @@ def evenly(features: Tensor, num: int) -> Tensor:
 
 
 def picture_of_pairs(samples: np.ndarray, train: np.ndarray, pairs: Sequence[Pair]) -> Image:
-    """Each sample, left, beside its training image: down the first column, then the second; uint8 `[N, C, R, R]`."""
+    """Each sample, left, beside its training image, named above: down the first column, then the second.
+
+    uint8 `[N, C, R, R]`.
+    """
     half = math.ceil(len(pairs) / 2)
     columns = [
         np.stack([image for pair in some for image in (samples[pair.sample], train[pair.training])])
         for some in (pairs[:half], pairs[half:])
         if some
     ]
-    return side_by_side(*(grid(images, 2) for images in columns)) if len(columns) == 2 else grid(columns[0], 2)
+    parts = [grid(images, 2) for images in columns]
+    picture = side_by_side(*parts) if len(parts) == 2 else parts[0]
+    named = new("RGB", (picture.width, picture.height + TITLE), "white")
+    named.paste(picture, (0, TITLE))
+    for i in range(len(parts)):
+        for k, title in enumerate(("sample", "training")):
+            left = i * (picture.width - parts[-1].width) + k * parts[i].width // 2
+            Draw(named).text((left + GAP, 2), title, fill="black")
+    return named

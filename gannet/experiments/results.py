@@ -169,7 +169,7 @@ class Swept(Sections):
             self.draw()
 
     def draw(self) -> None:
-        """The best metric of each trial, with its interval, against each setting; a cross where it did not end."""
+        """The best metric of each trial, with its interval, against each setting; a red cross where it did not end."""
         figure, panels = panels_for(len(self.names))
         for panel, name in zip(panels, self.names, strict=True):
             texts = list(dict.fromkeys(each.settings[name] for each in sorted(self.results, key=lambda r: r.number)))
@@ -188,6 +188,9 @@ class Swept(Sections):
                 panel.set_xscale("log")
             panel.set_xlabel(name)
             panel.grid(alpha=0.3)
+        if any(each.state != "done" and each.best for each in self.results):
+            panels[0].scatter([], [], marker="x", color="C3", label="stopped before its end")
+            panels[0].legend(fontsize="small")
         save(figure, self.out / "results.png")
 
 

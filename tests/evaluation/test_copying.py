@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gannet.errors import UserError
 from gannet.evaluation.copying import (
+    TITLE,
     Copying,
     Pair,
     copying,
@@ -316,5 +317,5 @@ def test_pairs_are_pictures_side_by_side(channels: int) -> None:
     pairs = [Pair(i, i, 0, 0, 0) for i in (10, 20, 30)]
     picture = np.asarray(picture_of_pairs(samples, train, pairs).convert("L"))
     at = [(130, 130), (130, 390), (390, 130), (390, 390), (130, 666), (130, 920)]
-    assert [int(picture[y, x]) for y, x in at] == [10, 110, 20, 120, 30, 130]
-    assert picture_of_pairs(samples, train, pairs[:1]).size == (518, 260)
+    assert [int(picture[TITLE + y, x]) for y, x in at] == [10, 110, 20, 120, 30, 130]
+    assert picture_of_pairs(samples, train, pairs[:1]).size == (518, TITLE + 260)
