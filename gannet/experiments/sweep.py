@@ -165,7 +165,8 @@ class Sweep:
         )
         every = plan.recipe.train.evaluate_every or plan.total_nimg / 1000 / EVALUATIONS
         check_measuring(replace(plan, recipe=changed(plan.recipe, "train", evaluate_every=every)), self.allow_code)
-        print("\n".join(plan.lines))
+        varied = tuple(f"{each.name}: " for each in self.varied)  # whose schedules are each trial's own
+        print("\n".join(line for line in plan.lines if not line.strip().startswith(varied)))
         planned = {"train.length": plan.recipe.train.length, "train.evaluate_every": every}
         if not any(each.name == "train.precision" for each in self.varied):
             planned["train.precision"] = plan.recipe.train.precision

@@ -249,6 +249,18 @@ def test_other_images_are_another_sweep() -> None:
             refuse_other(first, other, Path("swept"))
 
 
+def test_the_schedule_of_what_is_varied_is_each_trials_own(asked: Callable[..., int], capsys: Capture) -> None:
+    ends = [
+        "--schedules.optim.D.lr",
+        "linear to 0.00001 over 100%",
+        "--schedules.optim.G.lr",
+        "linear to 0.00001 over 100%",
+    ]
+    assert asked("--vary", "optim.D.lr=1e-4,4e-4", *ends) == 0
+    said = capsys.readouterr().out
+    assert "optim.G.lr: linear to" in said and "optim.D.lr: linear to" not in said
+
+
 def test_a_sweep_says_its_plan_once(asked: Callable[..., int], capsys: Capture) -> None:
     assert asked("--vary", "D.norm=spectral,batch") == 0
     said = capsys.readouterr().out
