@@ -1,6 +1,5 @@
 """The studio in a browser, as a person uses it: by mouse, by keyboard, on a phone, in both colour schemes."""
 
-import hashlib
 import json
 import re
 import shutil
@@ -18,7 +17,6 @@ from scipy.stats import beta
 from studios import written
 
 from gannet.studio.notebook import Studio
-from gannet.studio.server import PAGE
 from gannet.studio.start import opened
 
 pytestmark = pytest.mark.slow  # it needs Chromium, which not everybody has
@@ -491,11 +489,3 @@ def test_the_pictures_of_a_page_are_whole(visit: Visit, folder: Path) -> None:
     newest = sorted((folder / "runs/first/samples").glob("kimg*.png"))[-1]
     with Image.open(newest) as grid:
         assert image.evaluate("image => [image.naturalWidth, image.naturalHeight]") == list(grid.size)
-
-
-@pytest.mark.parametrize("place", [PAGE / "vendor", HERE / "vendor"], ids=["page", "tests"])
-def test_files_from_others_are_those_that_are_written_down(place: Path) -> None:
-    rows = re.findall(r"^\| `([^`]+)` .*`([0-9a-f]{64})` \|$", (place / "VENDORED.md").read_text("utf-8"), re.MULTILINE)
-    assert {name for name, _ in rows} == {path.name for path in place.iterdir() if path.suffix in (".js", ".css")}
-    for name, digest in rows:
-        assert hashlib.sha256((place / name).read_bytes()).hexdigest() == digest

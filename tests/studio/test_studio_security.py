@@ -1,5 +1,6 @@
 """Nobody but this machine's own page, or whoever has the token, gets anything from the studio or makes it act."""
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from studios import ORIGIN, PORT, Ask, Runs, error, stats
 
 from gannet.studio import server
 from gannet.studio.security import MOST_BYTES, own_hosts
+from gannet.studio.server import PAGE
 
 
 @pytest.fixture
@@ -179,3 +181,11 @@ def test_the_page_may_stand_in_a_notebook(client: TestClient, around: str) -> No
     """In Colab it is in a frame of googleusercontent.com, and that in the notebook's page: each is checked."""
     rules = client.get("/").headers["content-security-policy"].split("; ")
     assert around in next(rule for rule in rules if rule.startswith("frame-ancestors ")).split()
+
+
+@pytest.mark.parametrize("place", [PAGE / "vendor", Path(__file__).parent / "vendor"], ids=["page", "tests"])
+def test_files_from_others_are_those_that_are_written_down(place: Path) -> None:
+    rows = re.findall(r"^\| `([^`]+)` .*`([0-9a-f]{64})` \|$", (place / "VENDORED.md").read_text("utf-8"), re.MULTILINE)
+    assert {name for name, _ in rows} == {path.name for path in place.iterdir() if path.suffix in (".js", ".css")}
+    for name, digest in rows:
+        assert hashlib.sha256((place / name).read_bytes()).hexdigest() == digest
