@@ -55,14 +55,14 @@ def smoothed(values: np.ndarray, width: int = 5) -> np.ndarray:
     return np.array([np.median(values[max(0, i - width + 1) : i + 1]) for i in range(len(values))])
 
 
-def stay_far(log: Log, bound: float = FAR) -> float | None:
-    """Since when samples have been so far from the data without coming nearer, after the run's first part."""
+def stay_far(log: Log) -> float | None:
+    """Since when samples have been `FAR` from the data without coming nearer, after the run's first part."""
     series = known(log, "sample distance")
     if series is None:
         return None
     at, values = series.at, smoothed(series.values)
     before = np.interp(at * 2 / 3, at, values)
-    return lasting_looks(log, at, (at >= SETTLED * log.whole) & (values > bound) & (values > FALLS * before))
+    return lasting_looks(log, at, (at >= SETTLED * log.whole) & (values > FAR) & (values > FALLS * before))
 
 
 def is_far(log: Log, bound: float = FAR) -> float | None:
