@@ -1,4 +1,4 @@
-"""The convolutions that halve and double an image: 4x4, stride 2, padding 1.
+"""The convolutions that halve and double an image: 4x4, stride 2, padding 1, and a smooth doubling.
 
 While training on the CPU, those of many features at few pixels are computed as one matrix product over
 patches. The weights of such a layer do not fit the cache, and the library's convolution streams them
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import conv2d, pad, pixel_shuffle
 
 PRODUCT_FEATURES = 256 * 512  # in times out: from here on the product was the faster one
 PRODUCT_FEATURES_BFLOAT16 = 64 * 128
@@ -42,6 +42,28 @@ class DoublingConv(nn.ConvTranspose2d):
             return super().forward(input, output_size)
         patches = input.permute(0, 2, 3, 1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
         return Sums.apply(patches.unflatten(3, (4, 4, self.out_channels))).permute(0, 3, 1, 2)
+
+
+class SmoothDoublingConv(nn.Conv2d):
+    """x `[N, C, H, W]` to `[N, out, 2H, 2W]`: bilinear doubling, then a 3x3 convolution. x is 0 outside.
+
+    It makes none of the checkerboards that transposed convolutions make (Odena, Dumoulin and Olah 2016,
+    "Deconvolution and checkerboard artifacts"). Computed as one 3x3 convolution of x to four times as many
+    features, one for each pixel of a square of 2x2, which is the same: nothing of C features is ever enlarged.
+    """
+
+    from_neighbours: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, 3, 1, 1, bias=False)
+        # For each of the three taps around a pixel of the result, how much each of x's three nearest pixels counts.
+        even, odd = [[3, 1, 0], [1, 3, 0], [0, 3, 1]], [[1, 3, 0], [0, 3, 1], [0, 1, 3]]
+        self.register_buffer("from_neighbours", torch.tensor([even, odd]) / 4, persistent=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        taps = self.from_neighbours
+        weight = torch.einsum("oiyx,pyh,qxw->opqihw", self.weight, taps, taps).flatten(0, 2)
+        return pixel_shuffle(conv2d(input, weight, padding=1), 2)
 
 
 def is_product_faster(x: Tensor, features: int, num_patches: int) -> bool:

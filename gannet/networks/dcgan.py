@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gannet.errors import UserError
 from gannet.networks.attention import SelfAttention, check_attention
 from gannet.networks.base import Rating
-from gannet.networks.conv import DoublingConv, HalvingConv
+from gannet.networks.conv import DoublingConv, HalvingConv, SmoothDoublingConv
 from gannet.networks.layers import (
     ClassBatchNorm,
     ClassEmbedding,
@@ -53,6 +53,7 @@ class Generator(nn.Module):
 
     `extra_convs` 3x3 convolutions follow each doubling, for a deeper G; with `residual` each adds to what
     it is given, before its ReLU (He et al. 2016). Self-attention follows the maps of `attention` pixels.
+    A `smooth` G doubles the last map bilinearly, before a 3x3 convolution, so that flat areas have no grain.
     `label` brings c in beside z, one-hot or as an embedding, or by a scale and a shift for each class in
     every batch norm (Dumoulin et al. 2017).
     """
@@ -69,6 +70,7 @@ class Generator(nn.Module):
         extra_convs: int = 0,
         residual: bool = False,
         attention: tuple[int, ...] = (),
+        smooth: bool = False,
         label: Literal["one-hot", "embedding", "batch-norm"] = "one-hot",
         embedding_dim: int = 64,
         init: Init = "dcgan",
@@ -98,7 +100,7 @@ class Generator(nn.Module):
                 for _ in range(extra_convs):
                     blocks += block(nn.Conv2d(after, after, 3, 1, 1, bias=False), residual)
             blocks += [SelfAttention(after)] if size in attention else []
-        blocks += [DoublingConv(features[-1], channels), nn.Tanh()]
+        blocks += [(SmoothDoublingConv if smooth else DoublingConv)(features[-1], channels), nn.Tanh()]
         self.blocks = nn.Sequential(*blocks)
         initialise(self, init)
 

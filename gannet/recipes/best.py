@@ -17,7 +17,7 @@ def best() -> Recipe:
         narrow,
         name="best",
         about="For a person's images on one GPU: a DCGAN with adaptive augmentation, averaged.",
-        G=part("dcgan", z_dim=128, width=64, init="dcgan"),
+        G=part("dcgan", z_dim=128, width=64, smooth=True, init="dcgan"),
         D=part("dcgan", width=64, label="projection", init="dcgan"),
         augment=part("ada", kimg=100.0, most=0.8),
         train=Train(length="3000 kimg", batch=64),

@@ -3,10 +3,10 @@
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d
+from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
 
 from gannet.networks import conv
-from gannet.networks.conv import DoublingConv, HalvingConv, Patches, Sums
+from gannet.networks.conv import DoublingConv, HalvingConv, Patches, SmoothDoublingConv, Sums
 
 F64 = torch.float64
 
@@ -37,6 +37,21 @@ def test_gradients_and_their_gradients_are_right(layer: nn.Module) -> None:
     weights = list(layer.parameters())
     assert torch.autograd.gradcheck(lambda x, *_: layer(x), (x, *weights))
     assert torch.autograd.gradgradcheck(lambda x, *_: layer(x), (x, *weights))
+
+
+def test_smooth_doubling_is_a_bilinear_one_and_a_convolution() -> None:
+    layer, x = SmoothDoublingConv(3, 5).to(F64), torch.randn(2, 3, 4, 6, dtype=F64, requires_grad=True)
+    enlarged = interpolate(pad(x, (2, 2, 2, 2)), scale_factor=2.0, mode="bilinear")  # 0 around x, as for convolutions
+    assert torch.allclose(layer(x), conv2d(enlarged, layer.weight)[:, :, 3:-3, 3:-3], rtol=1e-12, atol=1e-14)
+    assert torch.autograd.gradcheck(lambda x, *_: layer(x), (x, layer.weight))
+
+
+def test_smooth_doubling_has_no_grain_of_two_pixels() -> None:
+    """Of flat features it makes a flat image, whatever the weights; a transposed convolution makes four values."""
+    flat = torch.randn(1, 3, 1, 1, dtype=F64).expand(1, 3, 6, 6)
+    smooth, transposed = (layer(3, 1).to(F64)(flat)[0, 0, 4:8, 4:8] for layer in (SmoothDoublingConv, DoublingConv))
+    assert smooth.std() < 1e-12
+    assert transposed.std() > 0.01
 
 
 def test_sums_are_the_transpose_of_patches() -> None:
