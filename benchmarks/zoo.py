@@ -38,8 +38,11 @@ STYLEGAN = [
     *("--G.channel-base", "1024", "--G.channel-max", "128", "--D.channel-base", "1024", "--D.channel-max", "128"),
     *("--batch", "16", "--G.z-dim", "128", "--G.w-dim", "128", "--G.mapping-layers", "4", *AVERAGED),
 ]
-WIDTHS = ["128", "128", "96", "64"]
-R3GAN = ["--G.widths", *WIDTHS, "--D.widths", *WIDTHS, "--batch", "32", "--data.no-flip", *AVERAGED]
+WIDTHS = ["64", "64", "48", "32"]
+R3GAN = [
+    *("--G.widths", *WIDTHS, "--G.blocks", "1", "--D.widths", *WIDTHS, "--D.blocks", "1"),
+    *("--batch", "32", "--data.no-flip", *AVERAGED),
+]
 CANDIDATES: dict[str, list[str]] = {
     "mlp": run_of("mlp-mnist", width=0),
     "cgan": run_of("cgan-mnist", width=0),
