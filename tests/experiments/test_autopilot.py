@@ -375,7 +375,8 @@ def test_two_ranks_go_back_together(pictures: Pictures, tmp_path: Path) -> None:
 
 
 def test_a_schedule_keeps_its_proportion() -> None:
-    before = completed(overridden(recipe("small"), {"schedules.optim.D.lr": "linear to 1.5e-4 over 10 kimg"}))
+    rate = {"optim.D.lr": 1.5e-3, "schedules.optim.D.lr": "linear to 1.5e-4 over 10 kimg"}
+    before = completed(overridden(recipe("small"), rate))
     after = autopilot.changed_by(before, "--optim.D.lr 3e-4")
     assert after is not None and after.schedules["optim.D.lr"] == "linear to 3e-05 over 10 kimg"
     assert after.schedules["optim.G.lr"] == before.schedules["optim.G.lr"]
