@@ -53,7 +53,7 @@ class Generator(nn.Module):
 
     `extra_convs` 3x3 convolutions follow each doubling, for a deeper G; with `residual` each adds to what
     it is given, before its ReLU (He et al. 2016). Self-attention follows the maps of `attention` pixels.
-    A `smooth` G doubles the last map bilinearly, before a 3x3 convolution, so that flat areas have no grain.
+    A `smooth` G doubles the last map bilinearly, before a 3x3 convolution, so that flat areas have less grain.
     `label` brings c in beside z, one-hot or as an embedding, or by a scale and a shift for each class in
     every batch norm (Dumoulin et al. 2017).
     """

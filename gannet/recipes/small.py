@@ -12,7 +12,7 @@ def small() -> Recipe:
     keeps D from learning a small set by heart, and stops at 0.8, before G learns the changes. A weak R1
     (Mescheder et al. 2018), every 16th iteration, keeps D's slopes from growing where ADA sees nothing wrong: without
     it digits were better after 200 kimg than after 350. G ends in a smooth doubling (Odena et al. 2016): flat areas
-    were grained, and what D saw was the grain. The average of G (Yazici et al. 2019) makes up for the
+    were grained, which made up a tenth of the distance to reals. The average of G (Yazici et al. 2019) makes up for the
     noise of the rates. What each of these gave, and what did not: docs/quality.md.
     """
     adam = Optim(lr=1e-3, betas=(0.5, 0.999))
