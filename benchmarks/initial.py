@@ -14,7 +14,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from quality import covered, frechet, nearer_to_seen, run
+from one_thread import train
+from quality import covered, frechet, nearer_to_seen
 from torch import Tensor
 
 import gannet
@@ -25,7 +26,7 @@ from gannet.data.sources import open_source
 from gannet.evaluation.efficientnet import EfficientNetLite0
 
 FEW, UNSEEN = 300, 1000
-COMMON = ["--recipe", "small", "--resolution", "32", "--data.channels", "3", "--device", "cpu"]
+COMMON = ["--recipe", "small", "--resolution", "32", "--data.channels", "3"]
 COMMON += ["--train.precision", "bfloat16", "--if-exists", "resume"]
 
 
@@ -54,8 +55,7 @@ def main() -> None:
     folders = split(asked.data, asked.place)
     sources = {"same kind": folders["other"], "another kind": asked.other_data}
     for name, data in sources.items():
-        train = ["-m", "gannet", "train", str(data), "--run", str(asked.place / name)]
-        run([*train, *COMMON, "--kimg", asked.source_kimg])
+        train([str(data), "--run", str(asked.place / name), *COMMON, "--kimg", asked.source_kimg])
     same, another = (["--init", str(asked.place / name)] for name in sources)
     starts = {
         "nothing": [],
@@ -78,8 +78,8 @@ def main() -> None:
     for seed in asked.seeds:
         for name, words in starts.items():
             path = asked.place / f"{name} {seed}"
-            train = ["-m", "gannet", "train", str(folders["few"]), "--run", str(path), "--seed", seed]
-            run([*train, *COMMON, "--kimg", asked.kimg, *words])
+            few_words = [str(folders["few"]), "--run", str(path), "--seed", seed]
+            train([*few_words, *COMMON, "--kimg", asked.kimg, *words])
             report(path, [name, seed], extract, few, unseen)
 
 

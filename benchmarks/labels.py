@@ -9,14 +9,12 @@ one to one.
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from classifier import Classifier
+from one_thread import train
 from scipy.optimize import linear_sum_assignment
 
 import gannet
@@ -53,9 +51,8 @@ def main() -> None:
         for seed in asked.seeds:
             for name in asked.only:
                 run = Path(asked.keep or temporary, f"{name} {seed}")
-                command = [sys.executable, "-m", "gannet", "train", asked.data, *CANDIDATES[name], "--run", str(run)]
-                command += ["--minutes", asked.minutes, "--seed", str(seed), "--device", "cpu"]
-                subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True)
+                words = [*CANDIDATES[name], "--minutes", asked.minutes, "--seed", str(seed)]
+                train([asked.data, *words, "--run", str(run)])
                 kimg = Trained(run, True).stats[-1]["kimg"]
                 print(f"| {name} | {seed} | {kimg:.0f} | {as_asked(run, class_of):.1%} |", flush=True)
 

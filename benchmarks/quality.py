@@ -10,10 +10,7 @@ bilinear): the Frechet distance of Gaussians (not FID: the extractor is another)
 """
 
 import argparse
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from one_thread import run, train
 from torch import Tensor
 
 import gannet
@@ -81,15 +79,6 @@ def open_reals(data: str, extract: EfficientNetLite0) -> Reals:
     return Reals(data, found.channels, fit, seen, unseen)
 
 
-def run(words: list[str]) -> str:
-    """A process of one thread; what it printed."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(words)}: {done.stderr[-2000:]}")
-    return done.stdout
-
-
 def samples(reals: Reals, name: str, minutes: float, seed: int, folder: Path) -> tuple[np.ndarray, float]:
     """`NUM` samples of the candidate, trained by a process of its own, and the kimg that it saw."""
     common = ["--minutes", str(minutes), "--seed", str(seed)]
@@ -98,8 +87,8 @@ def samples(reals: Reals, name: str, minutes: float, seed: int, folder: Path) ->
         lesson += ["--held-out", str(HELD_OUT), "--channels", str(reals.channels), "--fit", reals.fit]
         kimg = float(run([*lesson, "--num", str(NUM)]))
         return np.load(f"{folder}.npy"), kimg
-    gannet_words = ["-m", "gannet", "train", reals.data, *common, "--run", str(folder), "--device", "cpu"]
-    run([*gannet_words, "--resolution", "32", "--data.held-out", str(HELD_OUT), *CANDIDATES[name]])
+    words = ["--resolution", "32", "--data.held-out", str(HELD_OUT), *CANDIDATES[name]]
+    train([reals.data, *common, "--run", str(folder), *words])
     G = gannet.load(folder)
     return G.to_uint8(G.sample(NUM, seed=1)), Trained(folder, True).stats[-1]["kimg"]
 

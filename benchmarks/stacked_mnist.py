@@ -10,15 +10,13 @@ nats, 0 for equally frequent modes; and the same of the 20,000 real images.
 
 import argparse
 import io
-import os
-import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 from classifier import Classifier
+from one_thread import train
 from PIL import Image
 
 import gannet
@@ -69,9 +67,7 @@ def main() -> None:
         for seed in asked.seeds:
             for name, words in CANDIDATES.items():
                 run = Path(folder, f"{name} {seed}")
-                command = [sys.executable, "-m", "gannet", "train", str(data), *words, "--run", str(run)]
-                command += ["--minutes", asked.minutes, "--seed", str(seed), "--device", "cpu"]
-                subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True)
+                train([str(data), *words, "--minutes", asked.minutes, "--seed", str(seed), "--run", str(run)])
                 G = gannet.load(run)
                 found, divergence = modes(G.to_uint8(G.sample(NUM_SAMPLES, seed=1, batch=256)), digit_of)
                 kimg = Trained(run, True).stats[-1]["kimg"]

@@ -9,13 +9,11 @@ DATA has class folders, as conditional ones need; images smaller than 32 pixels 
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from one_thread import train
 from PIL import Image, ImageDraw
 
 import gannet
@@ -69,12 +67,7 @@ def trained(data: str, name: str, minutes: float, folder: Path) -> Path:
     """The run, made by a process of one thread unless it is there already."""
     if not (folder / "generator").exists():
         words = [*CANDIDATES[name], "--resolution", "32", "--data.fit", "pad", "--data.channels", "0"]
-        command = [sys.executable, "-m", "gannet", "train", data, *words]
-        command += ["--minutes", str(minutes), "--run", str(folder), "--device", "cpu"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"{' '.join(command)}: {done.stderr[-2000:]}")
+        train([data, *words, "--minutes", str(minutes), "--run", str(folder)])
     return folder
 
 
