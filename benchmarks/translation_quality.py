@@ -51,9 +51,7 @@ def outlines(folder: Path, data: str) -> None:
     train(run, ["outlines", "--recipe", "pix2pix-small"], 10)
     found = gannet.evaluate(run)
     given, target = np.split(np.array(held_out(run).held_out), 2, axis=1)
-    blurred = [Image.fromarray(x.transpose(1, 2, 0)).filter(ImageFilter.GaussianBlur(BLUR)) for x in given]
-    pixels = np.stack([np.asarray(x).transpose(2, 0, 1) for x in blurred])
-    baseline = np.abs(pixels.astype(float) - target).mean() / 255
+    baseline = np.abs(blurred(given, BLUR).astype(float) - target).mean() / 255
     value = next(score.value for score in found.scores if score.metric == "L1")
     print(
         found_text(found),
@@ -80,29 +78,41 @@ def colours(folder: Path, data: str) -> None:
     print(found_text(gannet.evaluate(run)))
 
 
-def swap(folder: Path, data: str) -> None:
+def swap(folder: Path, _: str) -> None:
     """Circles to squares and back: whether a classifier takes them for that, and how far there and back is."""
     run = folder / "swap"
     train(run, ["circles", "squares", "--recipe", "cyclegan-small"], 15)
-    squares = held_out(run)
-    assert squares.other is not None
-    sides = {"b": np.array(squares.other.held_out), "a": np.array(squares.held_out)}
-    reals = np.concatenate([squares.other.images, squares.images])
-    kinds = np.repeat([0, 1], [len(squares.other.images), len(squares.images)])
-    judge = Classifier(reals, kinds)
-    print(
-        found_text(gannet.evaluate(run)), f"the classifier is right on {judge.accuracy:.1%} of unseen reals", sep="\n"
-    )
+    data = held_out(run)
+    assert data.other is not None
+    sides = {"b": np.array(data.other.held_out), "a": np.array(data.held_out)}
+    reals = np.concatenate([data.other.images, data.images])
+    kinds = np.repeat([0, 1], [len(data.other.images), len(data.images)])
+    soft = [blurred(reals, pixels) for pixels in (0.5, 1.0)]
+    judges = {
+        "one that learnt the drawn shapes": Classifier(reals, kinds),
+        "one that learnt them blurred as well": Classifier(np.concatenate([reals, *soft]), np.tile(kinds, 3)),
+    }
+    print(found_text(gannet.evaluate(run)))
+    for name, judge in judges.items():
+        circles, squares = ((judge(blurred(x, 1.0)) == number).mean() for number, x in enumerate(sides.values()))
+        blur = f"blurred by 1 pixel on {circles:.0%} of circles and {squares:.0%} of squares"
+        print(f"{name}: right on {judge.accuracy:.1%} of unseen reals, {blur}")
     networks = {side: load_translator(run, torch.device("cpu"), side).network for side in ("a", "b")}
     for number, (to, back) in enumerate((("a", "b"), ("b", "a"))):
         x = to_float(torch.from_numpy(sides[to]))
         with torch.inference_mode():
             made = networks[to](x)
             again = networks[back](made)
-        share = (judge(to_uint8(made)) == number).mean()
+        shares = " and ".join(f"{(judge(to_uint8(made)) == number).mean():.1%}" for judge in judges.values())
         change, left = distance(made, x), distance(again, x)
         says = f"change {change:.4f}, there and back {left:.4f}: {left / change:.2f} of it"
-        print(f"to {to}: taken for it {share:.1%}; {says}")
+        print(f"to {to}: taken for it {shares}; {says}")
+
+
+def blurred(images: np.ndarray, pixels: float) -> np.ndarray:
+    """By a Gaussian of so many pixels, uint8 `[N, C, R, R]`."""
+    made = [Image.fromarray(x.transpose(1, 2, 0)).filter(ImageFilter.GaussianBlur(pixels)) for x in images]
+    return np.stack([np.asarray(x).transpose(2, 0, 1) for x in made])
 
 
 def enlarge(folder: Path, data: str) -> None:

@@ -95,12 +95,19 @@ class CycleGAN(GAN):
 
     def turns(self, draw: Draw, now: Now) -> Iterator[Turn | tuple[Turn, ...]]:
         batch = draw()
-        b, a = now.fakes(lambda: self.G(batch.a)), now.fakes(lambda: self.F(batch.x))
+        b = now.fakes(lambda: self.G(self.with_alike(batch.a, batch.x)))
+        a = now.fakes(lambda: self.F(self.with_alike(batch.x, batch.a)))
         yield Turn("G", learns="G", loss=lambda: self.both_g_loss(batch, a.attached(), b.attached()))
-        old_a, old_b = (self.pools[side].seen(new.detached(), draw.offset) for side, new in (("a", a), ("b", b)))
+        made = {"a": a.detached()[: len(batch.x)], "b": b.detached()[: len(batch.x)]}
+        old_a, old_b = (self.pools[side].seen(images, draw.offset) for side, images in made.items())
         yield Turn("D", learns="D", loss=lambda: self.both_d_loss(batch, old_a, old_b))
 
-    def both_g_loss(self, batch: Batch, fake_a: Tensor, fake_b: Tensor) -> Loss:
+    def with_alike(self, x: Tensor, alike: Tensor) -> Tensor:
+        """x, and behind it, where there is an identity term, what is to stay as it is: one batch for both."""
+        return torch.cat([x, alike]) if self.identity else x
+
+    def both_g_loss(self, batch: Batch, made_a: Tensor, made_b: Tensor) -> Loss:
+        (fake_a, *same_a), (fake_b, *same_b) = (made.split(len(batch.x)) for made in (made_a, made_b))
         logits = self.logits(fake_b, batch.c)
         terms = {
             "adversarial": self.objective.g(logits),
@@ -110,8 +117,8 @@ class CycleGAN(GAN):
         }
         if self.identity:
             weight = self.cycle * self.identity
-            terms["identity"] = weight * l1(in_full(self.G(batch.x)), batch.x)
-            terms["identity back"] = weight * l1(in_full(self.F(batch.a)), batch.a)
+            terms["identity"] = weight * l1(in_full(same_b[0]), batch.x)
+            terms["identity back"] = weight * l1(in_full(same_a[0]), batch.a)
         return Loss(terms, self.seen("fake", logits, " after"))
 
     def both_d_loss(self, batch: Batch, fake_a: Tensor, fake_b: Tensor) -> Loss:

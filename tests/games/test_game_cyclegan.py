@@ -16,7 +16,8 @@ from gannet.training.checkpoint import restore, state_of
 from gannet.training.loop import Training, iterate
 
 NONE = torch.empty(BATCH, 0)
-NO_POOL = {**CYCLEGAN, "game": {"name": "cyclegan", "cycle": 3.0, "identity": 0.25, "pool": 0}}
+EPS = {"optim.G.eps": 1e-6, "optim.D.eps": 1e-6}  # else the steps of biases before a norm are made of rounding
+NO_POOL = {"name": "cyclegan", "cycle": 3.0, "pool": 0}
 
 
 def alone(tensors: Sequence[Tensor]) -> None:
@@ -47,7 +48,7 @@ def play_plainly(t: Training, num: int, cycle: float, identity: float) -> None:
 
 @pytest.mark.parametrize("identity", [0.0, 0.25])
 def test_four_iterations_equal_a_plain_loop(identity: float) -> None:
-    settings = {**NO_POOL, "game": {**NO_POOL["game"], "identity": identity}}
+    settings = {**CYCLEGAN, "game": {**NO_POOL, "identity": identity}, **EPS}
     ours, plain = exact(tiny(settings)), exact(tiny(settings))
     before = {name: weights(plain.networks[name]) for name in ("G", "F", "D", "D_X")}
     for _ in range(4):
@@ -71,8 +72,7 @@ def test_the_two_sets_come_in_orders_of_their_own_and_the_four_networks_differ()
 @pytest.mark.parametrize("pool", [0, 50])
 def test_micro_batches_equal_the_whole_batch(pool: int) -> None:
     """Until the pool is full: then each share draws places of its own."""
-    eps = {"optim.G.eps": 1e-6, "optim.D.eps": 1e-6}  # else the steps of biases before a norm are made of rounding
-    settings = {**CYCLEGAN, "game": {"name": "cyclegan", "pool": pool}, **eps}
+    settings = {**CYCLEGAN, "game": {"name": "cyclegan", "pool": pool}, **EPS}
     whole, cut = exact(tiny(settings)), exact(tiny({**settings, "train.micro_batch": 2}))
     lines = []
     for t in (whole, cut):
