@@ -87,11 +87,7 @@ def swap(folder: Path, _: str) -> None:
     sides = {"b": np.array(data.other.held_out), "a": np.array(data.held_out)}
     reals = np.concatenate([data.other.images, data.images])
     kinds = np.repeat([0, 1], [len(data.other.images), len(data.images)])
-    soft = [blurred(reals, pixels) for pixels in (0.5, 1.0)]
-    judges = {
-        "one that learnt the drawn shapes": Classifier(reals, kinds),
-        "one that learnt them blurred as well": Classifier(np.concatenate([reals, *soft]), np.tile(kinds, 3)),
-    }
+    judges = judges_of(reals, kinds)
     print(found_text(gannet.evaluate(run)))
     for name, judge in judges.items():
         circles, squares = ((judge(blurred(x, 1.0)) == number).mean() for number, x in enumerate(sides.values()))
@@ -107,6 +103,15 @@ def swap(folder: Path, _: str) -> None:
         change, left = distance(made, x), distance(again, x)
         says = f"change {change:.4f}, there and back {left:.4f}: {left / change:.2f} of it"
         print(f"to {to}: taken for it {shares}; {says}")
+
+
+def judges_of(images: np.ndarray, kinds: np.ndarray) -> dict[str, Classifier]:
+    """Two that learn the drawn images: as they are alone, and blurred as well, so that edges need not be hard."""
+    soft = [blurred(images, pixels) for pixels in (0.5, 1.0)]
+    return {
+        "one that learnt the drawn shapes": Classifier(images, kinds),
+        "one that learnt them blurred as well": Classifier(np.concatenate([images, *soft]), np.tile(kinds, 3)),
+    }
 
 
 def blurred(images: np.ndarray, pixels: float) -> np.ndarray:
@@ -140,9 +145,11 @@ def moving(folder: Path, data: str) -> None:
         print(f"{name}: pixels a frame, median {np.median(found):.2f}, a tenth under {np.quantile(found, 0.1):.2f}")
     print(f"distance of the two distributions {apart:.2f} pixels a frame (Wasserstein-1)")
     frames = np.array(real.images)[:, :3]
-    judge = Classifier(frames, real.labels)
-    share = (judge(clips["generated"][:, 24:27]) == real_labels(len(fake), len(G.classes))).mean()
-    print(f"label gives its shape {share:.1%}; the classifier is right on {judge.accuracy:.1%} of unseen reals")
+    asked = np.array(real_labels(len(fake), len(G.classes)))
+    for name, judge in judges_of(frames, real.labels).items():
+        right = judge(clips["generated"][:, 24:27]) == asked
+        each = ", ".join(f"{kind} {right[asked == number].mean():.0%}" for number, kind in enumerate(G.classes))
+        print(f"{name}, right on {judge.accuracy:.1%} of unseen reals: label gives shape {right.mean():.1%}: {each}")
 
 
 def real_labels(num: int, num_classes: int) -> list[int]:

@@ -83,7 +83,8 @@ def cyclegan_small() -> Recipe:
     """CycleGAN at 32 pixels: a quarter of the features, four blocks, batches of 4, for a CPU.
 
     Two and a half times the paper's rate; it falls in the second half of the run. G has batch norm: instance norm takes
-    the colour from what has one colour on black, and nothing can bring it back. A patch of 70 pixels is the whole image.
+    the colour from what has one colour on black, and nothing can bring it back. D's patch of 70 pixels is all of an
+    image: one of 16 does not see that a large square has become no circle.
     """
     whole = cyclegan()
     return replace(
