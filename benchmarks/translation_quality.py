@@ -4,8 +4,8 @@
     uv run python benchmarks/translation_quality.py colours --runs runs --data path/to/images
 
 Each trains a run (or takes the one that is there already) and prints what `gannet evaluate` finds on what the run
-holds out, beside what is particular to the task: the L1 of the blurred input for `outlines`, a classifier's word for
-`swap`, the speed of what moves for `moving`. The extra eval-offline is needed.
+holds out, beside what is particular to the task: the L1 of the blurred input for `outlines`, two classifiers' word
+for `swap`, the speed of what moves for `moving`. The extra eval-offline is needed.
 """
 
 import argparse
@@ -78,39 +78,48 @@ def colours(folder: Path, data: str) -> None:
     print(found_text(gannet.evaluate(run)))
 
 
-def swap(folder: Path, _: str) -> None:
-    """Circles to squares and back: whether a classifier takes them for that, and how far there and back is."""
+def swap(folder: Path, data: str) -> None:
+    """Circles to squares and back: whether classifiers take them for that, and how far there and back is."""
     run = folder / "swap"
     train(run, ["circles", "squares", "--recipe", "cyclegan-small"], 15)
-    data = held_out(run)
-    assert data.other is not None
-    sides = {"b": np.array(data.other.held_out), "a": np.array(data.held_out)}
-    reals = np.concatenate([data.other.images, data.images])
-    kinds = np.repeat([0, 1], [len(data.other.images), len(data.images)])
-    judges = judges_of(reals, kinds)
+    squares = held_out(run)
+    circles = squares.other
+    assert circles is not None
+    unseen = [np.array(circles.held_out), np.array(squares.held_out)]
+    images, kinds = labelled([np.array(circles.images), np.array(squares.images)])
+    judges = judges_of(images, kinds)
     print(found_text(gannet.evaluate(run)))
     for name, judge in judges.items():
-        circles, squares = ((judge(blurred(x, 1.0)) == number).mean() for number, x in enumerate(sides.values()))
-        blur = f"blurred by 1 pixel on {circles:.0%} of circles and {squares:.0%} of squares"
-        print(f"{name}: right on {judge.accuracy:.1%} of unseen reals, {blur}")
+        hard, soft = (right(judge, *labelled(sides)) for sides in (unseen, [blurred(x, 1.0) for x in unseen]))
+        print(f"the classifier that learnt {name} is right on {hard:.1%} of held-out reals, blurred ones {soft:.1%}")
     networks = {side: load_translator(run, torch.device("cpu"), side).network for side in ("a", "b")}
-    for number, (to, back) in enumerate((("a", "b"), ("b", "a"))):
-        x = to_float(torch.from_numpy(sides[to]))
+    for number, (kind, to, back) in enumerate((("circles", "a", "b"), ("squares", "b", "a"))):
+        x = to_float(torch.from_numpy(unseen[1 - number]))
         with torch.inference_mode():
             made = networks[to](x)
             again = networks[back](made)
-        shares = " and ".join(f"{(judge(to_uint8(made)) == number).mean():.1%}" for judge in judges.values())
         change, left = distance(made, x), distance(again, x)
-        says = f"change {change:.4f}, there and back {left:.4f}: {left / change:.2f} of it"
-        print(f"to {to}: taken for it {shares}; {says}")
+        print(f"to {kind}: change {change:.4f}, there and back {left:.4f}: {left / change:.2f} of it")
+        for name, judge in judges.items():
+            share = (judge(to_uint8(made)) == number).mean()
+            print(f"  taken for {kind} by the classifier that learnt {name}: {share:.1%}")
+
+
+def labelled(kinds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """All images one after another, and the number of the kind of each."""
+    return np.concatenate(kinds), np.repeat(np.arange(len(kinds)), [len(images) for images in kinds])
+
+
+def right(judge: Classifier, images: np.ndarray, kinds: np.ndarray) -> float:
+    return float((judge(images) == kinds).mean())
 
 
 def judges_of(images: np.ndarray, kinds: np.ndarray) -> dict[str, Classifier]:
-    """Two that learn the drawn images: as they are alone, and blurred as well, so that edges need not be hard."""
+    """One of the drawn images alone, which never saw a soft edge, and one of blurred ones as well."""
     soft = [blurred(images, pixels) for pixels in (0.5, 1.0)]
     return {
-        "one that learnt the drawn shapes": Classifier(images, kinds),
-        "one that learnt them blurred as well": Classifier(np.concatenate([images, *soft]), np.tile(kinds, 3)),
+        "drawn shapes": Classifier(images, kinds),
+        "drawn and blurred ones": Classifier(np.concatenate([images, *soft]), np.tile(kinds, 3)),
     }
 
 
@@ -144,12 +153,13 @@ def moving(folder: Path, data: str) -> None:
     for name, found in speeds.items():
         print(f"{name}: pixels a frame, median {np.median(found):.2f}, a tenth under {np.quantile(found, 0.1):.2f}")
     print(f"distance of the two distributions {apart:.2f} pixels a frame (Wasserstein-1)")
-    frames = np.array(real.images)[:, :3]
     asked = np.array(real_labels(len(fake), len(G.classes)))
-    for name, judge in judges_of(frames, real.labels).items():
-        right = judge(clips["generated"][:, 24:27]) == asked
-        each = ", ".join(f"{kind} {right[asked == number].mean():.0%}" for number, kind in enumerate(G.classes))
-        print(f"{name}, right on {judge.accuracy:.1%} of unseen reals: label gives shape {right.mean():.1%}: {each}")
+    for name, judge in judges_of(np.array(real.images)[:, :3], real.labels).items():
+        known = right(judge, np.array(real.held_out)[:, :3], real.held_out_labels)
+        hit = judge(clips["generated"][:, 24:27]) == asked
+        each = ", ".join(f"{kind} {hit[asked == number].mean():.0%}" for number, kind in enumerate(G.classes))
+        print(f"the classifier that learnt {name} is right on {known:.1%} of held-out reals")
+        print(f"  label gives its shape {hit.mean():.1%}: {each}")
 
 
 def real_labels(num: int, num_classes: int) -> list[int]:

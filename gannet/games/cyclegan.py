@@ -67,10 +67,11 @@ class CycleGAN(GAN):
     """G makes images of b from those of a, F those of a from b, and each undoes the other (equation 3).
 
     `cycle` is the weight of the way there and back (lambda in the paper, whose 10 is 5 beside least squares that are
-    halved, as here), `identity` that of leaving alone
-    what is of the other side already, as a part of `cycle` (section 5.2, for paintings: 0.5). D rates images of
-    b, D_X those of a; both see fakes out of a pool of the last `pool` (section 4). The paper halves D's
-    objective, which slows it down: with Adam's steps that changes next to nothing, and it is left out.
+    halved, as here), `identity` that of leaving alone what is of the other side already, as a part of `cycle`
+    (section 5.2, for paintings: 0.5). What G translates and what it leaves alone go through it as one batch: the same
+    to instance norm, while batch norm takes the statistics of both. D rates images of b, D_X those of a; both see fakes
+    out of a pool of the last `pool` (section 4). The paper halves D's objective, which slows it down: with Adam's steps
+    that changes next to nothing, and it is left out.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("unpaired",)
@@ -98,13 +99,16 @@ class CycleGAN(GAN):
         b = now.fakes(lambda: self.G(self.with_alike(batch.a, batch.x)))
         a = now.fakes(lambda: self.F(self.with_alike(batch.x, batch.a)))
         yield Turn("G", learns="G", loss=lambda: self.both_g_loss(batch, a.attached(), b.attached()))
-        made = {"a": a.detached()[: len(batch.x)], "b": b.detached()[: len(batch.x)]}
-        old_a, old_b = (self.pools[side].seen(images, draw.offset) for side, images in made.items())
+        fakes = {"a": a.detached()[: len(batch.x)], "b": b.detached()[: len(batch.x)]}
+        old_a, old_b = (self.pools[side].seen(images, draw.offset) for side, images in fakes.items())
         yield Turn("D", learns="D", loss=lambda: self.both_d_loss(batch, old_a, old_b))
 
-    def with_alike(self, x: Tensor, alike: Tensor) -> Tensor:
-        """x, and behind it, where there is an identity term, what is to stay as it is: one batch for both."""
-        return torch.cat([x, alike]) if self.identity else x
+    def with_alike(self, given: Tensor, alike: Tensor) -> Tensor:
+        """What is to be translated, and behind it in the same batch, for the identity term, what is to stay as it is.
+
+        Of images without a graph, which are for D alone, there is no such term.
+        """
+        return torch.cat([given, alike]) if self.identity and torch.is_grad_enabled() else given
 
     def both_g_loss(self, batch: Batch, made_a: Tensor, made_b: Tensor) -> Loss:
         (fake_a, *same_a), (fake_b, *same_b) = (made.split(len(batch.x)) for made in (made_a, made_b))

@@ -2,8 +2,8 @@
 
 While training on the CPU in bfloat16, those of many features at few pixels are computed as one matrix product over
 patches. The weights of such a layer do not fit the cache, and the library's convolution streams them
-anew for each image: with their gradients, the product took 1/5 to 3/4 of its time (256 to 512 features at 8x8, 128
-images, on two processors). In float32 it took 2/3 of it on the one, and twice as long on the other.
+anew for each image. From 256 to 512 features at 8x8, 128 images, the product took 3/4 of its time on one processor,
+and on another 1/5 for the gradients of the weights; in float32 twice as long on the one, 2/3 on the other.
 """
 
 from typing import Any

@@ -83,7 +83,7 @@ def chosen(seconds: Mapping[str, float], asked: str, refused: str) -> tuple[str,
     if gain >= MIN_GAIN:
         return "bfloat16", f"measured {gain:.1f} times as fast as float32 here"
     if gain < 1:
-        return "float32", f"bfloat16 is slower here ({gain:.2g} times as fast)"
+        return "float32", f"bfloat16 takes {1 / gain:.2f} times as long here"
     return "float32", f"bfloat16 is no more than {gain:.1f} times as fast here, too little for its fewer digits"
 
 
