@@ -1,4 +1,4 @@
-"""Processes of one thread, so that trainings side by side take nothing from each other."""
+"""Processes of one thread, so that trainings side by side do not take each other's cores."""
 
 import os
 import subprocess
