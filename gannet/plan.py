@@ -23,6 +23,7 @@ from gannet.data.sources import Source, shown
 from gannet.display import duration, told_if_long
 from gannet.errors import UserError
 from gannet.files import size_of
+from gannet.networks import TRANSLATORS
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, Facts, pick
 from gannet.training.build import PARTS, build_networks, check_shares, classes_of, complete, completed, game_of
@@ -365,9 +366,8 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
         more = ", ..." if len(alone) > 3 else ""
         lines.append(f"        {len(alone):,} without a partner are left out: {', '.join(alone[:3])}{more}")
     if found.unreadable:
-        lines.append(
-            f"        {len(found.unreadable)} files cannot be read and are left out, such as {found.unreadable[0][0]}"
-        )
+        one = found.unreadable[0][0] + (" or its partner" if recipe.data.kind == "pairs" and recipe.data.other else "")
+        lines.append(f"        {len(found.unreadable)} files cannot be read and are left out, such as {one}")
     if plan.source.loose:
         lines.append(
             f"        no classes: {plan.source.loose:,} images lie beside folders that could be classes;"
@@ -377,7 +377,8 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
         more = ", ..." if len(blank) > 3 else ""
         lines.append(f"        folders without a readable image are left out: {', '.join(blank[:3])}{more}")
     if len(found.classes) > 1 and not asked_of_g:
-        lines.append("        class folders are not used: --data.labels trains by label")
+        how = "" if recipe.G.name in TRANSLATORS.rows else ": --data.labels trains by label"
+        lines.append(f"        class folders are not used{how}")
     if plan.channels == 4:
         lines.append("        transparency is kept as a fourth channel (--data.alpha white or black fills it in)")
     network = recipe.G.name if recipe.G.name == recipe.D.name else f"{recipe.G.name} and {recipe.D.name}"

@@ -74,7 +74,7 @@ def complaint(capsys: Capture) -> str:
         (["train", "shapes", "--recipe", "pix2pix", "--data.kind", "images"], "'pix2pix' plays with pairs"),
         (["train", "outlines", "--recipe", "dcgan", "--data.kind", "pairs"], "'gan' plays with images or clips"),
         (["train", "circles", "--recipe", "cyclegan"], "name both, as in gannet train A B"),
-        (["train", "circles", "squares", "--recipe", "dcgan"], "leave it out, or add --data.kind pairs or unpaired"),
+        (["train", "circles", "squares", "--recipe", "dcgan"], "leave it out, or take --recipe pix2pix-small (pairs)"),
         (["train", "outlines", "--recipe", "pix2pix", "--G.name", "dcgan"], "G makes images of images"),
         (["train", "shapes", "--recipe", "dcgan-shapes", "--G.name", "unet"], "G makes images of noise"),
         (["resume", "no/run"], "there is no run"),

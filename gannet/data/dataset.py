@@ -64,7 +64,7 @@ def opened(settings: Data, cache: Path) -> Source:
     if settings.other and settings.kind in ("images", "clips"):
         raise UserError(
             f"data.other is {shown(settings.other)}, and {settings.kind} are taken from one folder: leave it out, or "
-            "add --data.kind pairs or unpaired"
+            "take --recipe pix2pix-small (pairs) or cyclegan-small"
         )
     if settings.kind == "clips":
         return Clips(open_videos(settings.source, cache), settings.frames, settings.stride)

@@ -66,7 +66,7 @@ class Matched(Several):
             for side, chosen in sides
             for i in sorted(set(range(len(side))) - set(chosen))
         )
-        self._sides, self._alike = sides[::-1] if swap else sides, alike
+        self._sides, self._alike, self._swap = sides[::-1] if swap else sides, alike, swap
 
     def frames(self, i: int) -> Generator[Image.Image, None, None]:
         """What G is given, and its target. Raises `ValueError` for two of different shapes."""
@@ -77,7 +77,7 @@ class Matched(Several):
                 if self._alike and not of_one_shape(sizes[0], sizes[-1]):
                     raise ValueError(
                         "it has {}x{} pixels, and its partner {}x{}: crop both alike, or set --data.fit stretch".format(
-                            *sizes[0], *sizes[1]
+                            *sizes[self._swap], *sizes[not self._swap]
                         )
                     )
                 yield image

@@ -111,8 +111,6 @@ def open_inputs(path: str, given: Given = "") -> Source:
 
     Raises `UserError` where there is none.
     """
-    if is_image(path) and not os.path.exists(path):
-        raise UserError(f"there is no image at {path}")
     source = One(Path(path)) if is_one(path) else open_source(path, cache_folder())
     return InputHalves(source, given == "right half") if given else source
 
@@ -140,6 +138,8 @@ def is_one(path: str) -> bool:
 
 def check_out(path: str, out: Path) -> None:
     """Raises `UserError` where files in `out` could take the place of images at `path`, or `out` cannot be."""
+    if is_image(path) and not os.path.exists(path):
+        raise UserError(f"there is no image at {path}")
     if is_one(path) and is_file(out):
         if out.suffix.lower() != SUFFIX:
             raise UserError(f"{shown(out)}: what is made is PNG, so name a file that ends in {SUFFIX}, or a folder")

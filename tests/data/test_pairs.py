@@ -127,15 +127,14 @@ def test_a_pair_with_a_bad_image_is_left_out_whole(tmp_path: Path, settings: Dat
 def test_partners_of_other_shapes_are_named_unless_they_are_stretched(
     tmp_path: Path, settings: Data, swap: bool
 ) -> None:
-    """A crop would show a part of the one beside the whole of the other."""
+    """A crop would show a part of the one beside the whole of the other. The file that is named is the first folder's."""
     save(tmp_path / "a/1.png", 1)
     save(tmp_path / "b/1.png", 2, 2)
     save(tmp_path / "a/2.png", 3, 3)
     save(tmp_path / "b/2.png", 4, 4, size=9)
     both = replace(settings, other=str(tmp_path / "b"), swap=swap)
-    sizes = ("8x4", "4x4") if swap else ("4x4", "8x4")
     dataset = decoded(replace(both, max_unreadable=0.5))
-    reason = "it has {} pixels, and its partner {}: crop both alike, or set --data.fit stretch".format(*sizes)
+    reason = "it has 4x4 pixels, and its partner 8x4: crop both alike, or set --data.fit stretch"
     assert dataset.unreadable == [("1.png", reason)]
     assert len(dataset.images) == 1
     with pytest.raises(UserError, match=r"1 of 2 images cannot be read: 1\.png") as caught:
