@@ -127,7 +127,7 @@ def test_a_pair_with_a_bad_image_is_left_out_whole(tmp_path: Path, settings: Dat
 def test_partners_of_other_shapes_are_named_unless_they_are_stretched(
     tmp_path: Path, settings: Data, swap: bool
 ) -> None:
-    """A crop would show a part of the one beside the whole of the other. The file that is named is the first folder's."""
+    """A crop would show a part of the one beside the whole of the other. The name is of the first folder."""
     save(tmp_path / "a/1.png", 1)
     save(tmp_path / "b/1.png", 2, 2)
     save(tmp_path / "a/2.png", 3, 3)
