@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clips import save_videos
 
 import gannet
 from gannet import api, display, plan, sessions
@@ -377,3 +378,21 @@ def test_doctor_names_the_device(capsys: Capture) -> None:
     assert facts["gannet"] == gannet.__version__ and facts["devices"]
     assert status("doctor") == 0
     assert facts["torch"] in capsys.readouterr().out
+
+
+def test_class_folders_that_cannot_be_used_are_not_offered(pictures: Pictures, capsys: Capture) -> None:
+    data = str(pictures(classes=("a", "b"), size=64))
+    words = ("--recipe", "srgan-small", "--penalties.content.weight", "0", "--kimg", "1", "--dry-run")
+    assert status("train", data, *words) == 0
+    said = capsys.readouterr().out
+    assert "class folders are not used" in said and "--data.labels" not in said
+
+
+def test_a_run_that_goes_on_from_first_frames_says_what_to_sample_it_with(tmp_path: Path, capsys: Capture) -> None:
+    save_videos(tmp_path / "videos", frames=4)
+    words = ["--recipe", "dvdgan-small", "--game.name", "prediction", "--G.given", "2", "--data.no-labels"]
+    small = ["--resolution", "16", "--data.frames", "4", "--G.width", "1", "--D.width", "1", "--D.num-spatial", "2"]
+    run = str(tmp_path / "run")
+    small += ["--batch", "2", "--kimg", "0.004", "--run", run]
+    assert status("train", str(tmp_path / "videos"), *words, *small) == 0
+    assert f"try next  gannet sample {run} --given VIDEOS" in capsys.readouterr().out

@@ -217,6 +217,7 @@ def test_what_is_written_stays_when_it_is_interrupted(
         ("unet", ["pictures/000.png", "--out", "pictures"], "where the images are that are read"),
         ("unet", ["pictures", "--out", "pictures/000.png"], "is a file: name a folder with --out"),
         ("unet", ["nothing/here.png", "--out", "out"], "there is no image at nothing/here.png"),
+        ("unet", ["nothing/here.png", "--out", "out.png"], "there is no image at nothing/here.png"),
         ("unet", ["pictures", "--out", "out.png"], "out.png is a file: name a folder with --out"),
         ("unet", ["pictures/000.png", "--out", "out.jpg"], "what is made is PNG, so name a file that ends in .png"),
         ("unet", ["pictures/000.png", "--out", "pictures/000.png"], "the image that is read: name another file"),
