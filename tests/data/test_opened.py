@@ -101,7 +101,7 @@ def test_channels_are_those_that_either_set_has(two: Data, tmp_path: Path) -> No
     ("change", "says"),
     [
         (lambda two: replace(two, other=""), "there is one folder, .*: name both, as in gannet train A B --recipe"),
-        (lambda two: replace(two, kind="images"), "images are taken from one folder: leave it out, or add --data.kind"),
+        (lambda two: replace(two, kind="images"), "one folder: leave it out, or take --recipe pix2pix-small"),
         (lambda two: replace(two, kind="clips"), "clips are taken from one folder"),
         (lambda two: replace(two, other="nowhere/at/all"), "no folder, zip or data set 'nowhere/at/all'"),
     ],
