@@ -60,6 +60,7 @@ def remedy(finding: str, settings: Settings, sign: Sign, unit: str) -> Remedy:
 
 
 WHOLE_RANGE = always("give the images their whole range, from black to white", "tanh goes from -1 to 1", RADFORD)
+RARE_CLASS = "a class of a few images is learnt by heart; add to it, or leave it out, and the labels can stay"
 ROUNDING = "steps so small are lost in rounding"
 MOMENTUM = "momentum carries a player past the balance with the other"
 
@@ -93,7 +94,7 @@ BY_EVIDENCE: Mapping[str, Mapping[str, tuple[Choice, ...]]] = {
         "data distinct": (always("leave the copies out: gannet inspect names them", "G learns what is there", KARRAS),),
         "real low": (WHOLE_RANGE,),
         "real high": (WHOLE_RANGE,),
-        "data smallest class": (without_labels("a class of a few images is learnt by heart", KARRAS),),
+        "data smallest class": (without_labels(RARE_CLASS, KARRAS),),
         "data classes told": (without_labels("labels that say nothing of the images only split them", BROCK),),
     },
     "not-learning": {f"update {player}": not_learning(player) for player in ("G", "D")},
