@@ -16,7 +16,7 @@ from gannet.networks.folder import load_network, save_network
 from gannet.options import train_options
 from gannet.recipes import recipe
 
-PATCHES = [1, 16, 70, 286]
+PATCHES = [1, 16, 34, 70, 286]
 NORMS = ["batch", "instance", "spectral", "none"]
 norms = pytest.mark.parametrize("norm", NORMS)
 
@@ -37,7 +37,7 @@ def count(network: nn.Module) -> int:
 
 @pytest.mark.parametrize("size", [32, 64, 128, 256])
 @pytest.mark.parametrize("channels", [1, 3, 6, 8])
-@pytest.mark.parametrize(("patch", "halvings"), [(16, 1), (70, 3), (286, 5)])
+@pytest.mark.parametrize(("patch", "halvings"), [(16, 1), (34, 2), (70, 3), (286, 5)])
 def test_shapes(size: int, channels: int, patch: Any, halvings: int) -> None:
     if size < 3 * 2**halvings:
         with pytest.raises(UserError, match=f"at least {3 * 2**halvings}, not {size}"):
@@ -58,7 +58,7 @@ def test_of_pixels_there_is_a_logit_each(size: int) -> None:
     assert features.shape == (2, D.num_features) == (2, 4 * size**2)
 
 
-@pytest.mark.parametrize(("patch", "size"), [(1, 8), (16, 64), (70, 192), (286, 512)])
+@pytest.mark.parametrize(("patch", "size"), [(1, 8), (16, 64), (34, 96), (70, 192), (286, 512)])
 @pytest.mark.parametrize("norm", ["spectral", "none"])
 def test_a_logit_sees_exactly_its_patch(patch: int, size: int, norm: str) -> None:
     """The gradient of one logit from the middle: a square of `patch` pixels, without a hole."""
@@ -88,7 +88,8 @@ def test_parameters_layer_for_layer() -> None:
     with torch.device("meta"):
         counts = {patch: count(DISCRIMINATORS.find("patchgan")(256, 6, 0, patch=patch)) for patch in PATCHES}
         plain = count(DISCRIMINATORS.find("patchgan")(256, 6, 0, norm="none"))
-    for patch, widths in {16: (64, 128), 70: (64, 128, 256, 512), 286: (64, 128, 256, 512, 512, 512)}.items():
+    layers = {16: (64, 128), 34: (64, 128, 256), 70: (64, 128, 256, 512), 286: (64, 128, 256, 512, 512, 512)}
+    for patch, widths in layers.items():
         kernels = 16 * sum(before * after for before, after in pairwise((6, *widths, 1)))
         assert counts[patch] == kernels + 64 + 1 + 2 * sum(widths[1:])
     assert counts[70] == 2_768_705
