@@ -10,10 +10,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from gannet.networks.conv import DoublingConv
 from gannet.networks.layers import at_least, initialise, norm_layers
 from gannet.networks.translator import Added, Translator
 
 Norm = Literal["instance", "batch"]
+UpKernel = Literal[3, 4]
 
 
 class ResNetBlocks(Translator):
@@ -21,7 +23,9 @@ class ResNetBlocks(Translator):
 
     A number of 0 is the paper's: 6 blocks up to 128 pixels, 9 above. Each side of a is 8 pixels at least. Instance
     norm takes from each image how bright and how saturated it is: of a shape in one colour on black little more
-    than the sign of its colours goes through. Batch norm leaves that.
+    than the sign of its colours goes through. Batch norm leaves that. Doublings of 3x3 are the paper's: of the four
+    pixels that they make of one, the first is of one weight and the last of four. With an `up_kernel` of 4 each is of
+    four (Odena, Dumoulin and Olah 2016, "Deconvolution and checkerboard artifacts").
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class ResNetBlocks(Translator):
         width: int = 64,
         blocks: int = 0,
         norm: Norm = "instance",
+        up_kernel: UpKernel = 3,
     ):
         at_least(8, **{"data.resolution": resolution})  # of less there is nothing to reflect in the blocks
         at_least(1, **{"G.width": width})
@@ -44,8 +49,8 @@ class ResNetBlocks(Translator):
             *normed(nn.Conv2d(width, 2 * width, 3, 2, 1), norm),
             *normed(nn.Conv2d(2 * width, 4 * width, 3, 2, 1), norm),
             *(block(4 * width, norm) for _ in range(blocks or (6 if resolution <= 128 else 9))),
-            *normed(nn.ConvTranspose2d(4 * width, 2 * width, 3, 2, 1, output_padding=1), norm),
-            *normed(nn.ConvTranspose2d(2 * width, width, 3, 2, 1, output_padding=1), norm),
+            *normed(doubling(4 * width, 2 * width, up_kernel), norm),
+            *normed(doubling(2 * width, width, up_kernel), norm),
             Reflection(3),
             nn.Conv2d(width, channels, 7),
             nn.Tanh(),
@@ -79,6 +84,10 @@ def block(features: int, norm: Norm) -> Added:
         nn.Conv2d(features, features, 3),
         *norm_layers(norm, features),
     )
+
+
+def doubling(before: int, after: int, kernel: UpKernel) -> nn.ConvTranspose2d:
+    return DoublingConv(before, after) if kernel == 4 else nn.ConvTranspose2d(before, after, 3, 2, 1, output_padding=1)
 
 
 def normed(conv: nn.Conv2d | nn.ConvTranspose2d, norm: Norm) -> list[nn.Module]:

@@ -17,6 +17,7 @@ from gannet.networks import TRANSLATORS
 from gannet.networks.folder import load_network, save_network
 from gannet.networks.layers import LeakyDropout
 from gannet.networks.resnet_blocks import Reflection
+from gannet.networks.resnet_blocks import doubling as doubling_of
 from gannet.networks.srresnet import Dense
 from gannet.parts import settings_of
 
@@ -62,7 +63,7 @@ def test_shapes(row: str, size: int, channels: int) -> None:
 def test_the_settings_of_each() -> None:
     assert {row: list(settings_of(TRANSLATORS.find(row))) for row in TRANSLATORS.rows} == {
         "unet": ["width", "max_width", "depth", "dropout", "norm"],
-        "resnet-blocks": ["width", "blocks", "norm"],
+        "resnet-blocks": ["width", "blocks", "norm", "up_kernel"],
         "srresnet": ["scale", "width", "blocks"],
         "rrdb": ["scale", "width", "blocks", "growth"],
     }
@@ -232,7 +233,9 @@ def resnet_blocks(a: Array, w: Iterator[Array]) -> Array:
         inner = relu_of_normed(conv(reflected(x, 1), next(w), next(w)))
         x = x + instance_norm(conv(reflected(inner, 1), next(w), next(w)))
     for _ in range(2):
-        x = relu_of_normed(doubling(x, next(w), next(w)))
+        kernel = next(w)
+        bias = next(w) if kernel.shape[2] == 3 else 0.0
+        x = relu_of_normed(doubling(x, kernel, bias))
     return np.tanh(conv(reflected(x, 3), next(w), next(w)))
 
 
@@ -271,9 +274,17 @@ def rrdb(a: Array, w: Iterator[Array]) -> Array:
 BY_HAND = {"unet": unet, "resnet-blocks": resnet_blocks, "srresnet": srresnet, "rrdb": rrdb}
 
 
-@rows
-def test_a_forward_by_hand(row: str) -> None:
-    settings = {"unet": {"width": 2, "max_width": 4, "dropout": 0.0}}.get(row, {})
+@pytest.mark.parametrize(
+    ("row", "settings"),
+    [
+        ("unet", {"width": 2, "max_width": 4, "dropout": 0.0}),
+        ("resnet-blocks", {}),
+        ("resnet-blocks", {"up_kernel": 4}),
+        ("srresnet", {}),
+        ("rrdb", {}),
+    ],
+)
+def test_a_forward_by_hand(row: str, settings: dict[str, Any]) -> None:
     G = randomised(made(row, 8, **settings))
     a = torch.randn(2, 3, 8, 8 if G.scale == 1 else 4, dtype=torch.float64)
     values = values_of(G)
@@ -323,6 +334,15 @@ def test_how_deep_a_unet_is(size: int, depth: int, multiple: int) -> None:
     assert G.multiple == multiple == 2 ** len(G.downs)
     assert len(G.ups) == len(G.downs) - 1
     assert G.eval()(torch.zeros(1, 3, size, size)).shape == (1, 3, size, size)
+
+
+@pytest.mark.parametrize(("kernel", "alike"), [(3, False), (4, True)])
+def test_each_pixel_of_a_doubling_is_made_of_as_many_weights_with_a_kernel_of_four(kernel: Any, alike: bool) -> None:
+    """Ones in, and weights of one: away from the edges, a pixel is the number of weights that reached it."""
+    up: Any = doubling_of(1, 1, kernel)
+    nn.init.ones_(up.weight)
+    made_of = up(torch.ones(1, 1, 6, 6))[0, 0, 4:8, 4:8] - (0 if up.bias is None else up.bias)
+    assert sorted(made_of.flatten().round().unique().tolist()) == ([4] if alike else [1, 2, 4])
 
 
 @pytest.mark.parametrize("row", ["unet", "resnet-blocks"])
