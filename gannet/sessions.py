@@ -412,7 +412,8 @@ def report(run: Run, finished: bool, name: str) -> None:
     if run.training.recipe.G.settings.get("given"):
         how = f"gannet sample {quote(run.path)} --given VIDEOS --num 4 --out next"
     if run.training.recipe.G.name in TRANSLATORS.rows:
-        how = f"gannet translate {quote(run.path)} FOLDER --out translated"
+        verb = "upscale" if run.training.recipe.G.settings.get("scale", 1) > 1 else "translate"
+        how = f"gannet {verb} {quote(run.path)} FOLDER --out {verb}d"
     print(f"try next  {how}")
 
 

@@ -67,6 +67,7 @@ def another(name: str, value: Any, of: Recipe) -> Any:
         if of.G.name in ("unet", "resnet-blocks")
         else "conditional",
         "G.scale": 2 if value != 2 else 4,
+        "G.up_kernel": 4 if value != 4 else 3,
         "D.minibatch": "deviation",
         "D.pool": "mean" if value == "sum" else "sum",
         "D.patch": 16 if value != 16 else 70,

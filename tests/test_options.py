@@ -57,7 +57,7 @@ SOME = {
     "fastgan": [("game.top-k", "0.5", 0.5), ("D.width", "12", 12)],
     "r3gan": [("G.widths", "16 16 16 16", (16, 16, 16, 16)), ("D.group-size", "8", 8)],
     "unet": [("G.norm", "instance", "instance"), ("G.dropout", "0.25", 0.25), ("D.width", "12", 12)],
-    "resnet-blocks": [("G.blocks", "2", 2), ("D.width", "12", 12)],
+    "resnet-blocks": [("G.blocks", "2", 2), ("G.up-kernel", "4", 4), ("D.width", "12", 12)],
     "srresnet": [("G.scale", "2", 2), ("G.width", "12", 12)],
     "rrdb": [("G.scale", "2", 2), ("G.growth", "8", 8)],
     "relativistic": [],

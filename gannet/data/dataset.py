@@ -166,5 +166,5 @@ def check_unreadable(unreadable: list[tuple[str, str]], num: int, limit: float) 
     more = ", ..." if len(unreadable) > 3 else ""
     raise UserError(
         f"{len(unreadable):,} of {num:,} images cannot be read: {first}{more}; mend or remove them, "
-        "or leave them out with --data.max-unreadable 1"
+        "or leave out as many as there are with --data.max-unreadable 1"
     )

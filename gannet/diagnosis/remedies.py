@@ -60,7 +60,7 @@ def remedy(finding: str, settings: Settings, sign: Sign, unit: str) -> Remedy:
 
 
 WHOLE_RANGE = always("give the images their whole range, from black to white", "tanh goes from -1 to 1", RADFORD)
-RARE_CLASS = "a class of a few images is learnt by heart; add to it, or leave it out, and the labels can stay"
+RARE_CLASS = "a class of a few images is learnt by heart (more images of it, or none, would do as well)"
 ROUNDING = "steps so small are lost in rounding"
 MOMENTUM = "momentum carries a player past the balance with the other"
 

@@ -15,7 +15,8 @@ from gannet.networks.base import Rating
 from gannet.networks.conv import HalvingConv
 from gannet.networks.layers import at_least, initialise, norm_layers, spectrally_normalise
 
-TIMES = {1: (1, 2), 16: (1, 2), 34: (1, 2, 4), 70: (1, 2, 4, 8), 286: (1, 2, 4, 8, 8, 8)}  # features, in widths
+# Features of a patch's layers, in widths.
+TIMES = {1: (1, 2), 16: (1, 2), 34: (1, 2, 4), 70: (1, 2, 4, 8), 286: (1, 2, 4, 8, 8, 8)}
 KERNEL = 4
 
 
@@ -23,7 +24,7 @@ class Discriminator(Rating):
     """x to a logit for each patch of `patch` pixels a side: `[N, P]`, row by row.
 
     P is (R / 2^k - 2)^2 for k halvings: 1 for patches of 16 pixels, 2 for 34 (made as the paper's others are), 3 for
-    70, 5 for 286, which is the whole of an image of 256. Patches of 1 pixel have 1x1 kernels throughout, and P is
+    70, 5 for 286, which is wider than an image of 256. Patches of 1 pixel have 1x1 kernels throughout, and P is
     R^2. A convolution has a bias where no batch or instance norm follows. The features are the last map before the
     logits. Labels are not in the paper: raises `UserError` for them, and for images that are too small for the patch.
     """

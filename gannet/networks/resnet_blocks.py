@@ -24,8 +24,9 @@ class ResNetBlocks(Translator):
     A number of 0 is the paper's: 6 blocks up to 128 pixels, 9 above. Each side of a is 8 pixels at least. Instance
     norm takes from each image how bright and how saturated it is: of a shape in one colour on black little more
     than the sign of its colours goes through. Batch norm leaves that. Doublings of 3x3 are the paper's: of the four
-    pixels that they make of one, the first is of one weight and the last of four. With an `up_kernel` of 4 each is of
-    four (Odena, Dumoulin and Olah 2016, "Deconvolution and checkerboard artifacts").
+    pixels that they make of one, the first is made of one pixel and the last of four. With an `up_kernel` of 4 each is
+    made of four, which leaves fewer checkerboards (Odena, Dumoulin and Olah 2016, "Deconvolution and checkerboard
+    artifacts"); these have no bias, which the norm would take away.
     """
 
     def __init__(
@@ -49,8 +50,8 @@ class ResNetBlocks(Translator):
             *normed(nn.Conv2d(width, 2 * width, 3, 2, 1), norm),
             *normed(nn.Conv2d(2 * width, 4 * width, 3, 2, 1), norm),
             *(block(4 * width, norm) for _ in range(blocks or (6 if resolution <= 128 else 9))),
-            *normed(doubling(4 * width, 2 * width, up_kernel), norm),
-            *normed(doubling(2 * width, width, up_kernel), norm),
+            *normed(up(4 * width, 2 * width, up_kernel), norm),
+            *normed(up(2 * width, width, up_kernel), norm),
             Reflection(3),
             nn.Conv2d(width, channels, 7),
             nn.Tanh(),
@@ -86,7 +87,7 @@ def block(features: int, norm: Norm) -> Added:
     )
 
 
-def doubling(before: int, after: int, kernel: UpKernel) -> nn.ConvTranspose2d:
+def up(before: int, after: int, kernel: UpKernel) -> nn.ConvTranspose2d:
     return DoublingConv(before, after) if kernel == 4 else nn.ConvTranspose2d(before, after, 3, 2, 1, output_padding=1)
 
 

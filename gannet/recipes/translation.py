@@ -83,9 +83,9 @@ def cyclegan_small() -> Recipe:
     """CycleGAN at 32 pixels: a quarter of the features, four blocks, batches of 8, for a CPU.
 
     Four times the paper's rate; it falls in the second half of the run. G has batch norm: instance norm takes the
-    colour from what has one colour on black, and nothing can bring it back. D's patch of 34 pixels is all of such an
-    image: one of 16 does not see that a large square has become no circle. Doublings of 4x4 keep G's edges free of
-    the notches that those of 3x3 leave.
+    colour from what has one colour on black, and nothing can bring it back. D's patch of 34 pixels is nearly all of
+    such an image: one of 16 does not see that a large square has become no circle. Doublings of 4x4 leave fewer
+    notches in edges than those of 3x3.
     """
     whole = cyclegan()
     return replace(

@@ -195,6 +195,7 @@ def test_a_saved_network_comes_back_the_same(norm: str, tmp_path: Path) -> None:
         (16, 0, {}, "a multiple of 8 and at least 24, not 16: set --D.patch"),
         (28, 0, {}, "a multiple of 8 and at least 24, not 28"),
         (64, 0, {"patch": 286}, "a multiple of 32 and at least 96, not 64"),
+        (8, 0, {"patch": 34}, "a multiple of 4 and at least 12, not 8"),
         (7, 0, {"patch": 16}, "a multiple of 2 and at least 6, not 7"),
         (64, 0, {"width": 0}, "D.width is 0"),
     ],

@@ -16,8 +16,7 @@ from gannet.errors import UserError
 from gannet.networks import TRANSLATORS
 from gannet.networks.folder import load_network, save_network
 from gannet.networks.layers import LeakyDropout
-from gannet.networks.resnet_blocks import Reflection
-from gannet.networks.resnet_blocks import doubling as doubling_of
+from gannet.networks.resnet_blocks import Reflection, up
 from gannet.networks.srresnet import Dense
 from gannet.parts import settings_of
 
@@ -234,8 +233,7 @@ def resnet_blocks(a: Array, w: Iterator[Array]) -> Array:
         x = x + instance_norm(conv(reflected(inner, 1), next(w), next(w)))
     for _ in range(2):
         kernel = next(w)
-        bias = next(w) if kernel.shape[2] == 3 else 0.0
-        x = relu_of_normed(doubling(x, kernel, bias))
+        x = relu_of_normed(doubling(x, kernel, next(w) if kernel.shape[2] == 3 else 0.0))
     return np.tanh(conv(reflected(x, 3), next(w), next(w)))
 
 
@@ -336,13 +334,16 @@ def test_how_deep_a_unet_is(size: int, depth: int, multiple: int) -> None:
     assert G.eval()(torch.zeros(1, 3, size, size)).shape == (1, 3, size, size)
 
 
-@pytest.mark.parametrize(("kernel", "alike"), [(3, False), (4, True)])
-def test_each_pixel_of_a_doubling_is_made_of_as_many_weights_with_a_kernel_of_four(kernel: Any, alike: bool) -> None:
-    """Ones in, and weights of one: away from the edges, a pixel is the number of weights that reached it."""
-    up: Any = doubling_of(1, 1, kernel)
-    nn.init.ones_(up.weight)
-    made_of = up(torch.ones(1, 1, 6, 6))[0, 0, 4:8, 4:8] - (0 if up.bias is None else up.bias)
-    assert sorted(made_of.flatten().round().unique().tolist()) == ([4] if alike else [1, 2, 4])
+@pytest.mark.parametrize(("kernel", "made_of"), [(3, [[1, 2], [2, 4]]), (4, [[4, 4], [4, 4]])])
+def test_of_how_many_each_pixel_of_a_doubling_is_made(kernel: Any, made_of: list[list[int]]) -> None:
+    """Ones in, and weights of one: away from the edges, a pixel is the number of those that reached it."""
+    doubling = up(1, 1, kernel)
+    nn.init.ones_(doubling.weight)
+    if doubling.bias is not None:
+        nn.init.zeros_(doubling.bias)
+    assert torch.equal(doubling(torch.ones(1, 1, 6, 6))[0, 0, 4:6, 4:6], torch.tensor(made_of).float())
+    G = made("resnet-blocks", up_kernel=kernel)
+    assert [m.kernel_size for m in G.modules() if isinstance(m, nn.ConvTranspose2d)] == [(kernel, kernel)] * 2
 
 
 @pytest.mark.parametrize("row", ["unet", "resnet-blocks"])
