@@ -362,6 +362,8 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
         lines.append(
             "        each square image is cut into two halves, a pair: if they are none, name the second folder"
         )
+    if recipe.data.kind == "images" and found.width == tuple(2 * side for side in found.height):
+        lines.append("        each is twice as wide as high: if it is a pair side by side, add --recipe pix2pix-small")
     if alone := plan.source.unmatched:
         more = ", ..." if len(alone) > 3 else ""
         lines.append(f"        {len(alone):,} without a partner are left out: {', '.join(alone[:3])}{more}")

@@ -56,6 +56,14 @@ def test_a_run_that_ends_before_d_plays_says_so(pictures: Pictures, monkeypatch:
     assert any("D never plays: the run ends before --game.start-kimg 0.08" in line for line in made.lines)
 
 
+@pytest.mark.parametrize(("name", "doubted"), [("outlines", True), ("circles", False)])
+def test_images_twice_as_wide_as_high_may_be_pairs(name: str, doubted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "time_iterations", lambda t: 1.0)
+    begin = plan.start(name, "dcgan-shapes", "cpu")
+    made = plan.make_plan(begin, overridden(begin.recipe, TINY))
+    assert any("each is twice as wide as high" in line for line in made.lines) == doubted
+
+
 def test_square_pictures_as_pairs_are_doubted(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "time_iterations", lambda t: 1.0)
     settings: dict[str, Any] = {**TINY, **PIX2PIX}
