@@ -396,3 +396,11 @@ def test_a_run_that_goes_on_from_first_frames_says_what_to_sample_it_with(tmp_pa
     small += ["--batch", "2", "--kimg", "0.004", "--run", run]
     assert status("train", str(tmp_path / "videos"), *words, *small) == 0
     assert f"try next  gannet sample {run} --given VIDEOS" in capsys.readouterr().out
+
+
+def test_a_run_that_enlarges_says_how_to_enlarge(pictures: Pictures, tmp_path: Path, capsys: Capture) -> None:
+    words = ["--recipe", "srgan-small", "--penalties.content.weight", "0", "--G.width", "2", "--D.width", "2"]
+    run = str(tmp_path / "run")
+    words += ["--resolution", "16", "--batch", "2", "--kimg", "0.004", "--run", run, "--device", "cpu"]
+    assert status("train", str(pictures(size=16)), *words) == 0
+    assert f"try next  gannet upscale {run} FOLDER --out upscaled" in capsys.readouterr().out
