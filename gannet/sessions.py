@@ -409,6 +409,8 @@ def report(run: Run, finished: bool, name: str) -> None:
     print(f"evolution {samples / 'evolution.webp'}")
     print(f"curves    {run.path / 'curves.png'}")
     how = f"gannet sample {quote(run.path)} --num 64 --grid --out samples.png"
+    if run.training.recipe.data.clip_length > 1:
+        how = f"gannet sample {quote(run.path)} --num 8 --out clips"
     if run.training.recipe.G.settings.get("given"):
         how = f"gannet sample {quote(run.path)} --given VIDEOS --num 4 --out next"
     if run.training.recipe.G.name in TRANSLATORS.rows:

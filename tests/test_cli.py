@@ -388,14 +388,21 @@ def test_class_folders_that_cannot_be_used_are_not_offered(pictures: Pictures, c
     assert "class folders are not used" in said and "--data.labels" not in said
 
 
-def test_a_run_that_goes_on_from_first_frames_says_what_to_sample_it_with(tmp_path: Path, capsys: Capture) -> None:
+@pytest.mark.parametrize(
+    ("game", "how"),
+    [
+        ([], "--num 8 --out clips"),
+        (["--game.name", "prediction", "--G.given", "2"], "--given VIDEOS --num 4 --out next"),
+    ],
+)
+def test_a_run_of_videos_says_how_to_sample_it(game: list[str], how: str, tmp_path: Path, capsys: Capture) -> None:
     save_videos(tmp_path / "videos", frames=4)
-    words = ["--recipe", "dvdgan-small", "--game.name", "prediction", "--G.given", "2", "--data.no-labels"]
+    words = ["--recipe", "dvdgan-small", *game, "--data.no-labels"]
     small = ["--resolution", "16", "--data.frames", "4", "--G.width", "1", "--D.width", "1", "--D.num-spatial", "2"]
     run = str(tmp_path / "run")
     small += ["--batch", "2", "--kimg", "0.004", "--run", run]
     assert status("train", str(tmp_path / "videos"), *words, *small) == 0
-    assert f"try next  gannet sample {run} --given VIDEOS" in capsys.readouterr().out
+    assert f"try next  gannet sample {run} {how}\n" in capsys.readouterr().out
 
 
 def test_a_run_that_enlarges_says_how_to_enlarge(pictures: Pictures, tmp_path: Path, capsys: Capture) -> None:

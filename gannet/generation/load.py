@@ -206,7 +206,7 @@ def load_any(
     if to == "a":
         folder = folder.with_name(BACK)
         if not folder.exists():
-            raise UserError(f"{path} has no way back, as runs of cyclegan have (the folder {BACK}): leave --to a out")
+            raise UserError(f"{path} has no way back, as runs of cyclegan have (the folder {BACK}): it goes to b alone")
     network, config = load_network(folder, GENERATORS | TRANSLATORS)
     device = torch.device(device)
     network.to(device)
