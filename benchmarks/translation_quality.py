@@ -23,12 +23,14 @@ from torch import Tensor
 
 import gannet
 from gannet.config import read_recipe
+from gannet.data.batch import enlarged
 from gannet.data.cache import cache_folder
 from gannet.data.dataset import Dataset, opened, prepare
 from gannet.data.sources import open_source
 from gannet.evaluating import Evaluation
 from gannet.generation.load import load_translator
 from gannet.images import to_float, to_uint8
+from gannet.recipes import recipe
 
 BLUR = 2.0  # pixels
 
@@ -92,6 +94,7 @@ def swap(folder: Path, data: str) -> None:
     for name, judge in judges.items():
         hard, soft = (right(judge, *labelled(sides)) for sides in (unseen, [blurred(x, 1.0) for x in unseen]))
         print(f"the classifier that learnt {name} is right on {hard:.1%} of held-out reals, blurred ones {soft:.1%}")
+        print("  enlarged and cut: {:.1%} of circles, {:.1%} of squares".format(*shares_of_enlarged(judge, unseen)))
     networks = {side: load_translator(run, torch.device("cpu"), side).network for side in ("a", "b")}
     for number, (kind, to, back) in enumerate((("circles", "a", "b"), ("squares", "b", "a"))):
         x = to_float(torch.from_numpy(unseen[1 - number]))
@@ -112,6 +115,13 @@ def labelled(kinds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def right(judge: Classifier, images: np.ndarray, kinds: np.ndarray) -> float:
     return float((judge(images) == kinds).mean())
+
+
+def shares_of_enlarged(judge: Classifier, kinds: Sequence[np.ndarray]) -> list[float]:
+    """How often it is right on images of each kind that are enlarged and cut back, as `cyclegan` trains on them."""
+    fraction, draw = recipe("cyclegan").data.enlarge, np.random.Generator(np.random.Philox(0)).random
+    shown = [enlarged(to_float(torch.from_numpy(x)), fraction, draw((len(x), 2)), nearest=False) for x in kinds]
+    return [float((judge(to_uint8(x)) == number).mean()) for number, x in enumerate(shown)]
 
 
 def judges_of(images: np.ndarray, kinds: np.ndarray) -> dict[str, Classifier]:

@@ -30,7 +30,7 @@ from gannet.training.build import PARTS, build_networks, check_shares, classes_o
 from gannet.training.engine import Engine, find_device, halved, make_deterministic, out_of_memory
 from gannet.training.measure import Speed, measure
 from gannet.training.ranks import ALONE, Ranks
-from gannet.training.schedule import in_kimg, unfinished
+from gannet.training.schedule import falling_before, in_kimg, unfinished
 
 SHORT_RUN = 200  # iterations
 ITEMS = {"pairs": "pairs", "clips": "clips"}
@@ -408,6 +408,11 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
     if plan.speed.first_nimg >= plan.total_nimg:
         lines.append(
             f"        D never plays: the run ends before --game.start-kimg {number(plan.speed.first_nimg / 1000)}"
+        )
+    elif early := falling_before(recipe, plan.speed.first_nimg):
+        lines.append(
+            f"        {early} falls before D plays, from {number(plan.speed.first_nimg / 1000)} kimg on: set a lower"
+            " --game.start-kimg"
         )
     iterations = plan.total_nimg / recipe.train.batch
     if iterations < SHORT_RUN:

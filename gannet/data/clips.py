@@ -195,9 +195,10 @@ def _num_frames(file: Path | BinaryIO) -> int:
 
 
 def _decoded(file: Path | BinaryIO) -> Iterator[Image.Image]:
+    """Its frames, upright: telephones write how they were held beside the frames, in degrees to the left."""
     with _opened(file) as container:
         for frame in container.decode(_first_stream(container)):
-            yield frame.to_image()
+            yield frame.to_image().rotate(frame.rotation, expand=True)
 
 
 def _opened(file: Path | BinaryIO) -> Any:

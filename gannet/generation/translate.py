@@ -99,13 +99,16 @@ class ImageToImage:
         scale, (height, width) = self.scale, image.shape[1:]
         rows, columns = self.cuts(height), self.cuts(width)
         padded = np.pad(image, ((0, 0), (0, rows.size - height), (0, columns.size - width)), mode="reflect")
-        made = torch.zeros(len(image), scale * rows.size, scale * columns.size)
-        for top, down in zip(rows.starts, rows.weights(scale), strict=True):
+        made = np.empty((len(image), scale * rows.size, scale * columns.size), np.uint8)
+        band = torch.zeros(len(image), scale * rows.side, scale * columns.size)  # that the tiles of a row lie in
+        for top, below, down in zip(rows.starts, [*rows.starts[1:], rows.size], rows.weights(scale), strict=True):
             for left, across in zip(columns.starts, columns.weights(scale), strict=True):
                 part = self.whole(padded[:, top : top + rows.side, left : left + columns.side])
-                place = made[:, scale * top :, scale * left :][:, : part.shape[1], : part.shape[2]]
-                place += part * torch.from_numpy(np.outer(down, across))
-        return to_uint8(made[None, :, : scale * height, : scale * width])[0]
+                band[:, :, scale * left :][:, :, : part.shape[2]] += part * torch.from_numpy(np.outer(down, across))
+            done = scale * (below - top)
+            made[:, scale * top : scale * below] = to_uint8(band[None, :, :done])[0]
+            band = torch.cat([band[:, done:], torch.zeros_like(band[:, :done])], dim=1)
+        return made[:, : scale * height, : scale * width]
 
     def whole(self, tile: np.ndarray) -> Tensor:
         """G of one tile uint8 `[C, H, W]`, on CUDA too in whole float32, as float32 on the CPU."""

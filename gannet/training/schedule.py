@@ -157,6 +157,12 @@ def unfinished(recipe: Recipe, total_nimg: int) -> list[str]:
     ]
 
 
+def falling_before(recipe: Recipe, nimg: float) -> str:
+    """The first rate of a recipe `in_kimg` whose schedule begins before `nimg` images have been seen, or nothing."""
+    rates = {name: schedule for name, (_, schedule) in schedules_of(recipe).items() if name.endswith(".lr")}
+    return next((name for name, schedule in rates.items() if round(1000 * schedule.begin) < nimg), "")
+
+
 def at_the_end(recipe: Recipe) -> Recipe:
     """The `completed` recipe, with the settings of its parts where their schedules take them."""
     ends = {name: schedule.final for name, (_, schedule) in schedules_of(recipe).items()}

@@ -190,12 +190,17 @@ def translate_files(
 
 
 def written_names(names: Sequence[str]) -> list[str]:
-    """The names with the extension .png; where two would be one, the later keeps its own before it."""
+    """The names with the extension .png; where two would be one, the later keeps its own before it.
+
+    The number of a tile, behind the name of its image, stands before the extension: a.jpg#1 becomes a#1.png.
+    """
     taken: set[str] = set()
     found = []
     for name in names:
+        stem, extension = os.path.splitext(name)
+        mark = "".join(extension.partition("#")[1:])
         more = (f"{name}.{k}.png" for k in count(2))
-        candidates = chain((f"{os.path.splitext(name)[0]}.png", f"{name}.png"), more)
+        candidates = chain((f"{stem}{mark}.png", f"{name}.png"), more)
         path = next(path for path in candidates if path.casefold() not in taken)
         taken.add(path.casefold())
         found.append(path)

@@ -222,7 +222,7 @@ def test_video_files_are_read_through_av(
         yield SimpleNamespace(
             streams=SimpleNamespace(video=[stream] if data != b"sound" else []),
             demux=lambda _: [SimpleNamespace(size=1)] * len(data) + [SimpleNamespace(size=0)],
-            decode=lambda _: (SimpleNamespace(to_image=lambda v=value: picture(v)) for value in data),
+            decode=lambda _: (SimpleNamespace(to_image=lambda v=value: picture(v), rotation=0) for value in data),
         )
 
     monkeypatch.setitem(sys.modules, "av", SimpleNamespace(open=open_container))
@@ -237,6 +237,28 @@ def test_video_files_are_read_through_av(
         archive.write(tmp_path / "d/a.MP4", "a.MP4")
     packed = decoded(replace(settings, source=str(tmp_path / "d.zip")))
     assert values(packed.images) == [[0, 20, 40], [50, 70, 90]]
+
+
+@pytest.mark.parametrize(("degrees", "corner"), [(0, (0, 0)), (90, (0, 1)), (180, (1, 1)), (-90, (1, 0))])
+def test_videos_are_turned_upright(degrees: int, corner: tuple[int, int], tmp_path: Path, settings: Data) -> None:
+    """A white quarter at the top left, in a file that says how far to turn it to the left: `corner` is its (x, y)."""
+    import av
+
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[:32, :32] = 255
+    (tmp_path / "d").mkdir()
+    with av.open(str(tmp_path / "d/a.mp4"), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=12)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        stream.set_display_rotation(degrees)
+        for _ in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+        container.mux(stream.encode())
+    (clip,) = decoded(replace(settings, resolution=2)).images
+    expected = np.zeros((2, 2))
+    expected[corner[1], corner[0]] = 255
+    assert np.abs(clip - expected).max() < 60
 
 
 def test_what_is_written_as_mp4_is_read_again(tmp_path: Path, settings: Data) -> None:

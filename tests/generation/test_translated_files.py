@@ -77,6 +77,10 @@ def test_names_that_would_be_one_stay_apart() -> None:
     assert len({path.casefold() for path in found}) == len(names)
 
 
+def test_the_number_of_a_tile_stands_before_the_extension() -> None:
+    assert written_names(["a.jpg#0", "a.jpg#1", "b/c.d.png#0"]) == ["a#0.png", "a#1.png", "b/c.d#0.png"]
+
+
 @pytest.mark.parametrize("alpha", ["keep", "white", "black"])
 def test_alpha_is_kept_and_colours_stand_as_they_stood(tmp_path: Path, alpha: Any) -> None:
     image = noise(12, 10, 4)

@@ -56,6 +56,20 @@ def test_a_run_that_ends_before_d_plays_says_so(pictures: Pictures, monkeypatch:
     assert any("D never plays: the run ends before --game.start-kimg 0.08" in line for line in made.lines)
 
 
+@pytest.mark.parametrize(("begin", "said"), [(25, True), (50, False)])
+def test_rates_that_fall_before_d_plays_are_named(
+    begin: int, said: bool, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "time_iterations", lambda t: 1.0)
+    settings: dict[str, Any] = {**TINY, **SRGAN, "train.length": "0.2 kimg"}
+    settings["game"] = {**SRGAN["game"], "start_kimg": 0.08}
+    settings["schedules"] = {"optim.G.lr": f"linear to 0.1x from {begin}% to 60%"}
+    started = plan.start(str(pictures()), "dcgan-shapes", "cpu")
+    made = plan.make_plan(started, overridden(started.recipe, settings))
+    line = "        optim.G.lr falls before D plays, from 0.08 kimg on: set a lower --game.start-kimg"
+    assert (line in made.lines) == said
+
+
 @pytest.mark.parametrize(("name", "doubted"), [("outlines", True), ("circles", False)])
 def test_images_twice_as_wide_as_high_may_be_pairs(name: str, doubted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "time_iterations", lambda t: 1.0)
