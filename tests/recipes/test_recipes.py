@@ -324,10 +324,10 @@ def test_the_second_half_of_super_resolution_is_played_with_d_and_slows_down(
     assert schedule.at(start, int(1000 * kimg)) == pytest.approx(to)
 
 
-def test_the_small_cyclegan_is_what_was_measured() -> None:
+def test_the_small_translators_are_what_was_measured() -> None:
     """docs/translation.md: nearer to the reals than with patches of 70, doublings of 3x3 and blurred reals."""
     small = completed(recipe("cyclegan-small"))
-    assert small.data.enlarge == 0
+    assert small.data.enlarge == recipe("pix2pix-small").data.enlarge == 0
     assert small.D.settings["patch"] == 34
     assert (small.G.settings["up_kernel"], small.G.settings["norm"]) == (4, "batch")
     assert completed(recipe("cyclegan")).G.settings["up_kernel"] == 3, "the paper's"
