@@ -49,7 +49,7 @@ OVERRIDES: list[tuple[str, str, Any]] = [
 LABELS = [("G.label", "embedding", "embedding"), ("D.label", "projection", "projection")]
 LABELS += [("G.init", "he_uniform", "he_uniform")]
 SOME = {
-    "dcgan": [*LABELS, ("D.norm", "none", "none"), ("D.scales", "2", 2), ("G.attention", "8", (8,))],
+    "dcgan": [*LABELS, ("D.norm", "none", "none"), ("G.extra-convs", "2", 2), ("G.attention", "8", (8,))],
     "mlp": [*LABELS, ("G.hidden", "8 9", (8, 9)), ("G.bn-eps", "0.5", 0.5), ("D.minibatch", "deviation", "deviation")],
     "resnet": [("G.attention", "16 32", (16, 32)), ("D.pool", "mean", "mean"), ("G.norm", "batch", "batch")],
     "biggan": [("G.width", "12", 12), ("D.attention", "16", (16,))],

@@ -1,5 +1,5 @@
 """DCGAN (Radford, Metz and Chintala 2016, "Unsupervised representation learning with deep
-convolutional generative adversarial networks"), at any resolution that is a power of two from 8.
+convolutional generative adversarial networks"), at any resolution that is a power of two from 16.
 
 Its five rules (section 3): strided convolutions in place of pooling, batch norm in both networks
 (except G's output and D's input), no hidden dense layers, ReLU in G with tanh at its end, LeakyReLU
@@ -8,12 +8,10 @@ in D.
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
 
 from gannet.errors import UserError
-from gannet.networks.attention import SelfAttention, check_attention, smaller
+from gannet.networks.attention import SelfAttention, check_attention
 from gannet.networks.base import Rating
 from gannet.networks.conv import DoublingConv, HalvingConv, SmoothDoublingConv
 from gannet.networks.layers import (
@@ -38,9 +36,8 @@ from gannet.networks.minibatch import Minibatch, minibatch_layer
 
 def widths(resolution: int, width: int, max_width: int) -> list[int]:
     """Features at resolution/2, resolution/4, ... 4: `width`, doubled at each halving up to `max_width`."""
-    if resolution not in (8, 16, 32, 64, 128, 256):
-        sizes = "8, 16, 32, 64, 128 or 256"
-        raise UserError(f"dcgan makes images of {sizes} pixels, not {resolution}: set --data.resolution")
+    if resolution not in (16, 32, 64, 128, 256):
+        raise UserError(f"dcgan makes images of 16, 32, 64, 128 or 256 pixels, not {resolution}: set --data.resolution")
     return doubled_widths(resolution.bit_length() - 3, width, max_width)
 
 
@@ -113,17 +110,13 @@ class Generator(nn.Module):
 
 
 class Discriminator(Rating):
-    """x through strided convolutions, halved by each down to 4x4, then one logit: `[N]`, or `[N, scales]`.
+    """x through strided convolutions, halved by each down to 4x4, then one logit: `[N]`.
 
     `extra_convs` 3x3 convolutions follow each halving, with `residual` as in `Generator`, and
     self-attention the maps of `attention` pixels. `bias` gives biases to the convolutions that no batch
     norm follows. `minibatch` shows the last layer how much the samples of a batch differ. `label` brings
     c in as a channel beside x (an embedding, or one-hot: as many constant channels as classes), by
     projection (Miyato and Koyama 2018, equation 4), or not at all. The features are the map of 4x4.
-
-    `scales` networks of the same settings judge the image, each at half the size of the one before, with a logit of
-    its own (Wang et al. 2018, "High-resolution image synthesis and semantic manipulation with conditional GANs",
-    section 3.2): what is large tells the coarse one, whatever the fine ones say. The features are the first one's.
     """
 
     def __init__(
@@ -142,16 +135,13 @@ class Discriminator(Rating):
         attention: tuple[int, ...] = (),
         minibatch: Minibatch = "none",
         label: Literal["channel", "concatenation", "projection", "none"] = "channel",
-        scales: int = 1,
         init: Init = "dcgan",
     ):
         super().__init__()
         check_dropout("D", dropout)
-        at_least(1, **{"D.width": width, "D.scales": scales})
+        at_least(1, **{"D.width": width})
         check_extra("D", extra_convs, residual)
         features = widths(resolution, width, max_width)
-        if scales > len(features):
-            raise UserError(f"D.scales is {scales}, and must be at most {len(features)} at {resolution} pixels")
         sizes = [resolution // 2 ** (i + 1) for i in range(len(features))]
         check_attention("D.attention", attention, sizes)
         as_channel, projected = num_classes and label == "channel", num_classes and label == "projection"
@@ -181,33 +171,9 @@ class Discriminator(Rating):
         initialise(self, init)
         if norm == "spectral":
             spectrally_normalise(self)
-        self.coarser: nn.Module | None = None
-        if scales > 1:
-            self.coarser = Discriminator(
-                resolution // 2,
-                channels,
-                num_classes,
-                width=width,
-                max_width=max_width,
-                norm=norm,
-                dropout=dropout,
-                bias=bias,
-                extra_convs=extra_convs,
-                residual=residual,
-                attention=tuple(smaller(attention, resolution // 2)),
-                minibatch=minibatch,
-                label=label,
-                scales=scales - 1,
-                init=init,
-            )
 
     def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        given = x
         x = self.label_channel(x, c) if self.label_channel else beside(x, c) if self.is_concatenated else x
         features = through(self.blocks, x, c)
         logits = self.to_logit(self.minibatch(features)).flatten()
-        logits = with_projection(logits, features.sum((2, 3)), c, self.projection)
-        if self.coarser is not None:
-            coarse = self.coarser(avg_pool2d(given, 2), c)
-            logits = torch.cat([logits[:, None], coarse.reshape(len(x), -1)], dim=1)
-        return logits, features.flatten(1)
+        return with_projection(logits, features.sum((2, 3)), c, self.projection), features.flatten(1)
