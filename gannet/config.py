@@ -94,6 +94,11 @@ class Data:
         return 2 if self.kind == "pairs" else self.clip_length
 
     @property
+    def items(self) -> str:
+        """What there are many of, in a word."""
+        return "images" if self.kind == "unpaired" else self.kind
+
+    @property
     def clip_length(self) -> int:
         """Frames of one item: 1 where it is no clip."""
         return self.frames if self.kind == "clips" else 1

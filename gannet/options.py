@@ -39,8 +39,8 @@ class Asked:
     """What `gannet train` and `gannet sweep` are asked, beside the settings of the recipe."""
 
     source: Annotated[str | None, tyro.conf.Positional, arg(metavar="DATA")] = None
-    """A folder, a zip, Parquet or tar shards, or a name: shapes (the default), shapes-labelled, mnist,
-    fashion-mnist, cifar10, hf://OWNER/NAME."""
+    """A folder, a zip, Parquet or tar shards, or a name: shapes (the default), shapes-labelled, circles,
+    squares, outlines, moving, mnist, fashion-mnist, cifar10, hf://OWNER/NAME."""
     other: Annotated[str | None, tyro.conf.Positional, arg(metavar="OTHER")] = None
     """The second folder, for recipes such as pix2pix and cyclegan."""
     recipe: str | None = None

@@ -33,7 +33,6 @@ from gannet.training.ranks import ALONE, Ranks
 from gannet.training.schedule import falling_before, in_kimg, unfinished
 
 SHORT_RUN = 200  # iterations
-ITEMS = {"pairs": "pairs", "clips": "clips"}
 
 Progress = Callable[[int, int], None]
 
@@ -247,7 +246,7 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False, ranks: Ran
         make_deterministic()
     check_shares(recipe, ranks.num)
     num = trained_on(found.num - len(found.unreadable), recipe.data)
-    check_unreadable(found.unreadable, found.num, recipe.data.max_unreadable)
+    check_unreadable(found.unreadable, found.num, recipe.data)
     parameters = {
         name: sum(p.numel() for p in net.parameters())
         for name, net in build_networks(recipe, channels, len(classes), allow_code).items()
@@ -350,7 +349,7 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
     if found.width[0] != found.width[2] or found.height[0] != found.height[2]:
         size = f"{found.width[0]}x{found.height[0]} to {found.width[2]}x{found.height[2]}"
     classes = f", {len(found.classes)} classes" if found.classes else ""
-    what = f"{plan.num_images:,} {ITEMS.get(recipe.data.kind, 'images')}"
+    what = f"{plan.num_images:,} {recipe.data.items}"
     where = " and ".join(filter(None, (recipe.data.source, recipe.data.other)))
     if given := plan.source.other:
         nums = [f"{len(given):,}", f"{plan.num_images:,}"][:: -1 if recipe.data.swap else 1]
@@ -364,6 +363,8 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
         )
     if recipe.data.kind == "images" and found.width == tuple(2 * side for side in found.height):
         lines.append("        each is twice as wide as high: if it is a pair side by side, add --recipe pix2pix-small")
+    if found.animated and recipe.data.kind == "images":
+        lines.append("        of each animation the first frame is the image: for clips add --recipe dvdgan-small")
     if alone := plan.source.unmatched:
         more = ", ..." if len(alone) > 3 else ""
         lines.append(f"        {len(alone):,} without a partner are left out: {', '.join(alone[:3])}{more}")

@@ -121,7 +121,7 @@ def prepare(source: Source, settings: Data, channels: int, progress: Progress | 
         folder = images_folder(settings.cache) / entry_key(source, settings, channels, units)
         images, index = read_entry(folder) or write_entry(folder, source, settings, channels, units, progress)
     unreadable = [(name, why) for name, why in index["unreadable"]]
-    check_unreadable(unreadable, len(source), settings.max_unreadable)
+    check_unreadable(unreadable, len(source), settings)
     num = index["num_train"]
     found = np.array(index["labels"], np.int64) * settings.labels
     # A class without a readable image to train on is none, and the labels have no gap where it was.
@@ -159,12 +159,12 @@ def hashed(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check_unreadable(unreadable: list[tuple[str, str]], num: int, limit: float) -> None:
-    if len(unreadable) <= limit * num:
+def check_unreadable(unreadable: list[tuple[str, str]], num: int, settings: Data) -> None:
+    if len(unreadable) <= settings.max_unreadable * num:
         return
     first = ", ".join(f"{name} ({why})" for name, why in unreadable[:3])
     more = ", ..." if len(unreadable) > 3 else ""
     raise UserError(
-        f"{len(unreadable):,} of {num:,} images cannot be read: {first}{more}; mend or remove them, "
+        f"{len(unreadable):,} of {num:,} {settings.items} cannot be read: {first}{more}; mend or remove them, "
         "or leave out as many as there are with --data.max-unreadable 1"
     )

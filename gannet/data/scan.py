@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
+from gannet.data.clips import Videos
 from gannet.data.decode import is_wide, opaque, rgba, upright, wide_values
 from gannet.data.pool import Progress, each
 from gannet.data.sources import Source, shown
@@ -27,6 +28,7 @@ class Header:
     mode: str
     size: tuple[int, int]
     wide: bool
+    animated: bool
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Scan:
     """Name (as `shown`) and reason of each file that cannot be read, among those that were tried."""
     ignored: int
     """Files that are no images by their extension."""
+    animated: bool = False
+    """Most are moving pictures, of which the first frame is the image."""
 
 
 def scan(source: Source, progress: Progress | None = None) -> Scan:
@@ -105,6 +109,7 @@ def summary(
         dark_border=bool(known and np.mean([look.dark_border for look in known]) >= NEARLY_ALL),
         unreadable=[(shown(source.names[i]), why) for i, why in sorted(failed.items())],
         ignored=source.ignored,
+        animated=isinstance(source, Videos) or 2 * sum(h.animated for h in heads) > len(source),
     )
 
 
@@ -115,7 +120,12 @@ def left_out(source: Source, found: Scan) -> list[str]:
 
 def header(image: Image.Image) -> Header:
     """The header of an image that was just opened."""
-    return Header(image.format or "array", image.mode, image.size, is_wide(image))
+    return Header(image.format or "array", image.mode, image.size, is_wide(image), is_moving(image))
+
+
+def is_moving(image: Image.Image) -> bool:
+    """Whether a file that was just opened holds frames over time, and not the pages of a TIFF."""
+    return image.format in ("GIF", "WEBP", "PNG") and bool(getattr(image, "is_animated", False))
 
 
 def pixels(image: Image.Image) -> np.ndarray:

@@ -37,7 +37,6 @@ PICTURE = "images.png"
 SHOWN = 12  # items in it
 ACROSS = 2  # of them beside each other
 SEED = 0
-ITEMS = {"images": "images", "pairs": "pairs", "unpaired": "images", "clips": "clips"}
 
 Batches = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
 """What a network makes, what it has to beat, and the targets, some at a time, each uint8 `[N, C, R, R]`."""
@@ -163,7 +162,7 @@ def evaluate_held_out(
         raise UserError(f"{path} holds out {fewest} of its images, and two are needed: train with more --data.held-out")
     if num is not None and num > fewest:
         of_a_side = " on one side" if dataset.other else ""
-        raise UserError(f"{path} holds out {fewest:,} {ITEMS[recipe.data.kind]}{of_a_side}, and --num asks for {num:,}")
+        raise UserError(f"{path} holds out {fewest:,} {recipe.data.items}{of_a_side}, and --num asks for {num:,}")
     kind = "enlarged" if recipe.data.kind == "images" else recipe.data.kind
     with counted("measuring") as progress:
         return EVALUATIONS[kind](HeldOut(path, dataset, num, recipe.data.num_frames, device, opened, progress))

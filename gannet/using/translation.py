@@ -147,7 +147,7 @@ def check_out(path: str, out: Path) -> None:
             raise UserError(f"--out is {shown(out)}, the image that is read: name another file")
         return
     if is_file(out):
-        raise UserError(f"{shown(out)} is a file: name a folder with --out")
+        raise UserError(f"{shown(out)} is the name of one file: name a folder with --out")
     read, written = Path(path).resolve(), out.resolve()
     inside = written == read.parent if read.is_file() else read.is_dir() and written.is_relative_to(read)
     if inside:

@@ -137,7 +137,7 @@ def test_partners_of_other_shapes_are_named_unless_they_are_stretched(
     reason = "it has 4x4 pixels, and its partner 8x4: crop both alike, or set --data.fit stretch"
     assert dataset.unreadable == [("1.png", reason)]
     assert len(dataset.images) == 1
-    with pytest.raises(UserError, match=r"1 of 2 images cannot be read: 1\.png") as caught:
+    with pytest.raises(UserError, match=r"1 of 2 pairs cannot be read: 1\.png") as caught:
         decoded(both)
     assert "\n" not in str(caught.value)
     assert len(decoded(replace(both, fit="stretch")).images) == 2

@@ -26,6 +26,17 @@ def sprites(folder: Path, scale: int = 1, mode: str = "RGBA") -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    ("ending", "num", "moves"), [("gif", 2, True), ("webp", 2, True), ("gif", 1, False), ("tif", 2, False)]
+)
+def test_animations_are_told_from_images_and_pages(tmp_path: Path, ending: str, num: int, moves: bool) -> None:
+    for name in "ab":
+        first, *more = (Image.new("L", (9, 9), 99 * i) for i in range(num))
+        first.save(tmp_path / f"{name}.{ending}", save_all=True, append_images=more)
+    Image.new("L", (9, 9)).save(tmp_path / "still.png")
+    assert scan(Folder(tmp_path)).animated == moves
+
+
 def test_headers_and_channels(tmp_path: Path) -> None:
     Image.new("RGB", (10, 20), (5, 5, 5)).save(tmp_path / "a.png")
     Image.new("L", (30, 8)).save(tmp_path / "b.jpg")

@@ -78,6 +78,14 @@ def test_images_twice_as_wide_as_high_may_be_pairs(name: str, doubted: bool, mon
     assert any("each is twice as wide as high" in line for line in made.lines) == doubted
 
 
+@pytest.mark.parametrize(("name", "said"), [("moving", True), ("circles", False)])
+def test_animations_as_images_may_be_meant_as_clips(name: str, said: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "time_iterations", lambda t: 1.0)
+    begin = plan.start(name, "dcgan-shapes", "cpu")
+    made = plan.make_plan(begin, overridden(begin.recipe, TINY))
+    assert any("the first frame is the image: for clips add --recipe" in line for line in made.lines) == said
+
+
 def test_square_pictures_as_pairs_are_doubted(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "time_iterations", lambda t: 1.0)
     settings: dict[str, Any] = {**TINY, **PIX2PIX}
