@@ -221,7 +221,7 @@ def translate(
     """
     G = load_translator(here(run), find_device(device), to)
     if (images is None) != held_out:
-        raise UserError("name the images to translate, or those that the run has held out with --held-out")
+        raise UserError("name the images to translate, or take those that the run holds out with --held-out: not both")
     if images is not None:
         if data or other:
             raise UserError("--data and --other say where the run's own images are, for --held-out: leave them out")
@@ -247,5 +247,5 @@ def upscale(
 def translated_by(G: ImageToImage, images: str | os.PathLike[str], out: str | os.PathLike[str]) -> Translated:
     path = os.path.expanduser(images)
     check_out(path, Path(out))
-    with counted("translating") as progress:
+    with counted("translating" if G.scale == 1 else "enlarging") as progress:
         return translate_files(G, open_inputs(path, G.given), Path(out), progress)

@@ -285,7 +285,7 @@ def check(recipe: Recipe) -> None:
         ("data.range", recipe.data.range, 0 <= low < high <= 100, "two percentiles, the lower first"),
         ("data.jitter", recipe.data.jitter, 0 <= recipe.data.jitter < 1, "from 0 to below 1"),
         ("data.enlarge", recipe.data.enlarge, 0 <= recipe.data.enlarge <= 1, "from 0 to 1"),
-        ("data.frames", recipe.data.frames, recipe.data.frames >= 1, "at least 1"),
+        ("data.frames", recipe.data.frames, recipe.data.frames >= 2, "at least 2"),
         ("data.stride", recipe.data.stride, recipe.data.stride >= 1, "at least 1"),
         ("data.fit", recipe.data.fit, whole or recipe.data.fit != "tiles", "crop, pad or stretch for pairs and clips"),
         ("data.held_out", recipe.data.held_out, 0 <= recipe.data.held_out < 1, "from 0 to below 1"),

@@ -341,6 +341,15 @@ def holds(reason: str, data: Data) -> bool:
     return (data.labels or "class folders" not in reason) and (not is_of_size or size == str(data.resolution))
 
 
+def takes_labels(recipe: Recipe, classes: tuple[str, ...]) -> bool:
+    """Whether the recipe's game and G can be asked for these classes."""
+    try:
+        classes_of(recipe, classes)
+    except UserError:
+        return False
+    return recipe.G.name not in TRANSLATORS.rows
+
+
 def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g: tuple[str, ...]) -> list[str]:
     """The plan in a few lines. `asked_of_g` are the classes that G is asked for, the data's or the game's own."""
     recipe, found = plan.recipe, plan.scan
@@ -367,7 +376,7 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
         lines.append("        of each animation the first frame is the image: for clips add --recipe dvdgan-small")
     if alone := plan.source.unmatched:
         more = ", ..." if len(alone) > 3 else ""
-        lines.append(f"        {len(alone):,} without a partner are left out: {', '.join(alone[:3])}{more}")
+        lines.append(f"        left out, as they have no partner: {len(alone):,}, such as {', '.join(alone[:3])}{more}")
     if found.unreadable:
         one = found.unreadable[0][0] + (" or its partner" if recipe.data.kind == "pairs" and recipe.data.other else "")
         lines.append(f"        {len(found.unreadable)} files cannot be read and are left out, such as {one}")
@@ -380,7 +389,7 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
         more = ", ..." if len(blank) > 3 else ""
         lines.append(f"        folders without a readable image are left out: {', '.join(blank[:3])}{more}")
     if len(found.classes) > 1 and not asked_of_g:
-        how = "" if recipe.G.name in TRANSLATORS.rows else ": --data.labels trains by label"
+        how = ": --data.labels trains by label" if takes_labels(recipe, tuple(found.classes)) else ""
         lines.append(f"        class folders are not used{how}")
     if plan.channels == 4:
         lines.append("        transparency is kept as a fourth channel (--data.alpha white or black fills it in)")

@@ -388,6 +388,16 @@ def test_class_folders_that_cannot_be_used_are_not_offered(pictures: Pictures, c
     assert "class folders are not used" in said and "--data.labels" not in said
 
 
+def test_class_folders_are_not_offered_to_a_game_that_looks_at_none(tmp_path: Path, capsys: Capture) -> None:
+    for kind in "ab":
+        save_videos(tmp_path / "videos" / kind, frames=4)
+    words = ["--recipe", "dvdgan-small", "--data.frames", "4", "--data.no-labels", "--kimg", "1", "--dry-run"]
+    for game, offered in (([], True), (["--game.name", "prediction", "--G.given", "2"], False)):
+        assert status("train", str(tmp_path / "videos"), *words, *game) == 0
+        said = capsys.readouterr().out
+        assert "class folders are not used" in said and ("--data.labels" in said) == offered
+
+
 @pytest.mark.parametrize(
     ("game", "how"),
     [

@@ -173,7 +173,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"data.range": [1.0, 101.0]}, "data.range"),
     ({"data.jitter": 1.0}, "data.jitter is 1.0"),
     ({"data.enlarge": 1.5}, "data.enlarge is 1.5"),
-    ({"data.frames": 0}, "data.frames is 0"),
+    ({"data.frames": 1}, "data.frames is 1, and must be at least 2"),
     ({"data.stride": 0}, "data.stride is 0"),
     ({"data.fit": "tiles", "data.kind": "pairs"}, "data.fit is tiles, and must be crop, pad or stretch for pairs"),
     ({"data.held_out": 1.0}, "data.held_out is 1.0"),

@@ -229,7 +229,7 @@ def test_only_the_videos_are_decoded_with_which_clips_begin(tmp_path: Path, monk
     assert all(np.array_equal(frames_of(a)[0], frames_of(b)[0]) for a, b in zip(some[::2], whole[:4:2], strict=True))
     (videos / "000.gif").write_bytes(b"GIF89a")
     decoded.clear()
-    with pytest.raises(UserError, match="1 of 5 images cannot be read"):  # else clips would begin with others
+    with pytest.raises(UserError, match="1 of 5 clips cannot be read"):  # else clips would begin with others
         api.sample(run, num=2, out=tmp_path / "mended", given=videos)
     assert decoded == [2, 5]
 

@@ -225,8 +225,8 @@ def test_what_is_written_stays_when_it_is_interrupted(
         ("unet", ["pictures", "--out", "out.png"], "out.png is the name of one file: name a folder with --out"),
         ("unet", ["pictures/000.png", "--out", "out.jpg"], "what is made is PNG, so name a file that ends in .png"),
         ("unet", ["pictures/000.png", "--out", "pictures/000.png"], "the image that is read: name another file"),
-        ("unet", ["--out", "out"], "name the images to translate, or those that the run has held out with --held-out"),
-        ("unet", ["pictures", "--held-out", "--out", "out"], "name the images to translate, or those"),
+        ("unet", ["--out", "out"], "or take those that the run holds out with --held-out: not both"),
+        ("unet", ["pictures", "--held-out", "--out", "out"], "with --held-out: not both"),
         ("unet", ["pictures", "--data", "there", "--out", "out"], "for --held-out: leave them out"),
     ],
 )
