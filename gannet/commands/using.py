@@ -155,12 +155,15 @@ def translate(argv: list[str]) -> int:
 def told(made: Any, options: Upscale | Translate) -> int:
     """Says what was translated; the exit status."""
     if options.json:
-        facts = {"num": made.num, "unreadable": made.unreadable, "finished": made.finished, "pairs": made.num_pairs}
+        kinds = {"pairs": made.num_pairs, "in_parts": made.num_in_parts}
+        facts = {"num": made.num, "unreadable": made.unreadable, "finished": made.finished, **kinds}
         print(json.dumps({"files": [str(path) for path in made.files], **facts}))
         return status(made)
     print(f"{len(made.files)} of {made.num} images: {options.out}" + ("" if made.finished else " (interrupted)"))
     if made.num_pairs:
         print(f"{made.num_pairs} of them are pairs side by side: the half that G was given in training was translated")
+    if made.num_in_parts:
+        print(f"{made.num_in_parts} of them are larger than G's images in training: lines may show between its parts")
     if made.unreadable:
         print(f"left out {len(made.unreadable)} that cannot be read:")
         print("\n".join(f"  {name}: {why}" for name, why in made.unreadable))

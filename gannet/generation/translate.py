@@ -50,6 +50,15 @@ class ImageToImage:
         """Whether an image is brought to the size of training, and what is made of it back to its own."""
         return self.scale == 1 and self.data.fit in ("stretch", "pad")
 
+    @property
+    def looks_at_all(self) -> bool:
+        """Whether G halves its images down to one pixel, so that it is only given what is as large as in training."""
+        return 1 < self.network.multiple == self.data.resolution // self.scale
+
+    def in_parts(self, image: np.ndarray) -> bool:
+        """Whether such a G is given uint8 `[H, W, C]` in parts, of which each may look other than the next."""
+        return self.looks_at_all and not self.takes_whole and max(image.shape[:2]) > self.data.resolution
+
     def sample(self, *_: object, **__: object) -> NoReturn:
         """Raises `UserError`: there is no noise that it starts from."""
         raise UserError(
@@ -120,11 +129,11 @@ class ImageToImage:
         """The tiles along a side of `num` pixels.
 
         Tiles begin at multiples of `multiple` where they overlap enough so, since G treats other shifts otherwise.
-        A G that halves its images down to one pixel is given tiles as large as in training only: of larger
-        ones its innermost layers would see what they have never learned.
+        To a G that `looks_at_all` they are as large as in training: of larger ones its innermost layers would see
+        what they have never learned.
         """
         step, least = self.network.multiple, self.data.resolution // self.scale
-        side = least if 1 < step == least else max(self.tile // self.scale // step * step, least)
+        side = least if self.looks_at_all else max(self.tile // self.scale // step * step, least)
         if num <= side:
             size = max(rounded_up(num, step), least)
             return Cuts(size, size, [0])

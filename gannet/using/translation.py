@@ -41,6 +41,8 @@ class Translated:
     """False where it was interrupted."""
     num_pairs: int = 0
     """How many were pairs side by side, of which G was given its half."""
+    num_in_parts: int = 0
+    """How many were larger than in training, and given to G in parts that may show (`ImageToImage.in_parts`)."""
 
 
 class One(Files):
@@ -167,7 +169,7 @@ def translate_files(
     Of one image `out` may be the file. Images that cannot be read are left out, and named. When it is interrupted
     (Ctrl-C), what is written stays. Raises `UserError` where no image can be read, and where the disk refuses.
     """
-    inputs, files, unreadable, finished = Inputs(source, G), [], [], False
+    inputs, files, unreadable, finished, num_in_parts = Inputs(source, G), [], [], False, 0
     try:
         for i, path in enumerate(written_names(source.names)):
             found = inputs.read(i)
@@ -175,6 +177,7 @@ def translate_files(
                 unreadable.append((shown(source.names[i]), found))
             else:
                 picture = translated(G, *found)
+                num_in_parts += G.in_parts(found[0])
                 files.append(out if is_file(out) else out / path)
                 write_with(files[-1], lambda file, picture=picture: file.write(png(picture)))
             if progress:
@@ -186,7 +189,7 @@ def translate_files(
         name, why = unreadable[0]
         raise UserError(f"none of the {len(source):,} images can be read; the first, {name}: {why}")
     num_pairs = len(source.pairs) if isinstance(source, InputHalves) else 0
-    return Translated(files, len(source), unreadable, finished, num_pairs)
+    return Translated(files, len(source), unreadable, finished, num_pairs, num_in_parts)
 
 
 def written_names(names: Sequence[str]) -> list[str]:

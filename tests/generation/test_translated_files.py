@@ -173,7 +173,7 @@ def test_translate_by_command(run: Made, pictures: Pictures, tmp_path: Path, cap
     assert main(["translate", str(folder), one, "--out", str(tmp_path / "one"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told.pop("files") == [str(tmp_path / "one" / "001.png")]
-    assert told == {"num": 1, "unreadable": [], "finished": True, "pairs": 0}
+    assert told == {"num": 1, "unreadable": [], "finished": True, "pairs": 0, "in_parts": 0}
     assert np.array_equal(opened(tmp_path / "one" / "001.png"), opened(tmp_path / "out" / "001.png"))
     assert main(["translate", str(folder), one, "--out", str(tmp_path / "back"), "--to", "a"]) == 0
     assert apart(opened(tmp_path / "back" / "001.png"), opened(tmp_path / "one" / "001.png")) > 3
@@ -329,6 +329,28 @@ def test_of_pairs_side_by_side_the_half_is_translated_that_g_was_given(tmp_path:
     pair = opened(path / "1.png")
     for name, expected in (("left", pair[:, :16]), ("right", pair[:, 16:]), ("both", pair)):
         assert np.array_equal(opened(tmp_path / name / "1.png"), expected)
+
+
+def test_images_larger_than_a_g_that_looks_at_all_are_counted(tmp_path: Path) -> None:
+    for name, height, width in (("training", 16, 16), ("wide", 16, 17), ("high", 40, 16)):
+        saved(noise(height, width), tmp_path / "in" / f"{name}.png")
+    expected: list[tuple[dict[str, Any], int]] = [
+        ({"multiple": 16}, 2),
+        ({"multiple": 8}, 0),
+        ({"multiple": 1, "resolution": 1}, 0),
+        ({"multiple": 16, "fit": "stretch"}, 0),
+    ]
+    for i, (facts, num) in enumerate(expected):
+        done = translate_files(image_to_image(**facts), open_inputs(str(tmp_path / "in")), tmp_path / f"out{i}")
+        assert done.num_in_parts == num, facts
+
+
+def test_what_the_command_says_of_images_in_parts(
+    run: Made, pictures: Pictures, tmp_path: Path, capsys: Capture
+) -> None:
+    data = pictures(num=2, size=20)
+    assert main(["translate", str(run("unet")), str(data), "--out", str(tmp_path / "out")]) == 0
+    assert "2 of them are larger than G's images in training: lines may show" in capsys.readouterr().out
 
 
 def test_one_image_becomes_the_file_that_is_named(run: Made, pictures: Pictures, tmp_path: Path) -> None:
