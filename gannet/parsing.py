@@ -11,7 +11,7 @@ import tyro
 
 from gannet.errors import UserError, nearest
 
-NOT_PARSED = re.compile(r"parsing (--[\w.-]+): .*FLOAT could be instantiated from \['(.*?)'\]")
+NOT_PARSED = re.compile(r"parsing (--[\w.-]+): .*(string to float|int\(\) with base 10): '(.*)'")
 CHOICES, QUOTED = re.compile(r"Expected one of \(('.*?')\)"), re.compile(r"'[^']*'")
 SHORT = {
     "resolution": ("data.resolution",),
@@ -34,7 +34,8 @@ def parse(kind: Any, argv: Sequence[str], prog: str, description: str) -> Any:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, args=list(argv), prog=prog, description=description)
+            config = (tyro.conf.DisallowNone,)
+            return tyro.cli(kind, args=list(argv), prog=prog, description=description, config=config)
     except SystemExit as error:
         if error.code in (0, None):
             raise
@@ -65,8 +66,8 @@ def one_line(box: str) -> str:
             paragraphs[-1].append(line)
     said = " ".join(paragraphs[titled]).removesuffix(".")
     if wrong := NOT_PARSED.search(said):
-        option, value = wrong.groups()
-        return f"{option} is '{value}', and must be a number"
+        option, of, value = wrong.groups()
+        return f"{option} is '{value}', and must be a {'number' if 'float' in of else 'whole number'}"
     return CHOICES.sub(lambda found: f"Expected one of {', '.join(in_order(found[1]))}", said)
 
 

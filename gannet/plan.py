@@ -23,10 +23,18 @@ from gannet.data.sources import Source, shown
 from gannet.display import duration, told_if_long
 from gannet.errors import UserError
 from gannet.files import size_of
-from gannet.networks import TRANSLATORS
 from gannet.recipes import recipe as named_recipe
 from gannet.recipes.pick import Choice, Facts, pick
-from gannet.training.build import PARTS, build_networks, check_shares, classes_of, complete, completed, game_of
+from gannet.training.build import (
+    PARTS,
+    build_networks,
+    check_shares,
+    classes_of,
+    complete,
+    completed,
+    game_of,
+    takes_classes,
+)
 from gannet.training.engine import Engine, find_device, halved, make_deterministic, out_of_memory
 from gannet.training.measure import Speed, measure
 from gannet.training.ranks import ALONE, Ranks
@@ -269,7 +277,7 @@ def make_plan(begin: Start, recipe: Recipe, allow_code: bool = False, ranks: Ran
     plan = Plan(recipe, begin.source, found, channels, engine, speed, total_nimg, epochs, asked, [])
     unheard = labels_unheard(completed(begin.recipe, allow_code), recipe, classes, allow_code)
     why = [*begin.why, *why_less, *unheard]
-    return dataclasses.replace(plan, lines=describe(plan, why, parameters, classes))
+    return dataclasses.replace(plan, lines=describe(plan, why, parameters, classes, allow_code))
 
 
 def labels_unheard(before: Recipe, recipe: Recipe, classes: tuple[str, ...], allow_code: bool) -> list[str]:
@@ -341,16 +349,9 @@ def holds(reason: str, data: Data) -> bool:
     return (data.labels or "class folders" not in reason) and (not is_of_size or size == str(data.resolution))
 
 
-def takes_labels(recipe: Recipe, classes: tuple[str, ...]) -> bool:
-    """Whether the recipe's game and G can be asked for these classes."""
-    try:
-        classes_of(recipe, classes)
-    except UserError:
-        return False
-    return recipe.G.name not in TRANSLATORS.rows
-
-
-def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g: tuple[str, ...]) -> list[str]:
+def describe(
+    plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g: tuple[str, ...], allow_code: bool
+) -> list[str]:
     """The plan in a few lines. `asked_of_g` are the classes that G is asked for, the data's or the game's own."""
     recipe, found = plan.recipe, plan.scan
     kind = {1: "grey", 3: "RGB", 4: "RGB with alpha"}[plan.channels]
@@ -373,13 +374,14 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
     if recipe.data.kind == "images" and found.width == tuple(2 * side for side in found.height):
         lines.append("        each is twice as wide as high: if it is a pair side by side, add --recipe pix2pix-small")
     if found.animated and recipe.data.kind == "images":
-        lines.append("        of each animation the first frame is the image: for clips add --recipe dvdgan-small")
+        how = "--recipe dvdgan-small" + ("" if found.classes else " --data.no-labels")
+        lines.append(f"        of each animation the first frame is the image: for clips add {how}")
     if alone := plan.source.unmatched:
-        more = ", ..." if len(alone) > 3 else ""
-        lines.append(f"        left out, as they have no partner: {len(alone):,}, such as {', '.join(alone[:3])}{more}")
+        lines.append(f"        left out, as they have no partner: {len(alone):,}, such as {', '.join(alone[:3])}")
     if found.unreadable:
         one = found.unreadable[0][0] + (" or its partner" if recipe.data.kind == "pairs" and recipe.data.other else "")
-        lines.append(f"        {len(found.unreadable)} files cannot be read and are left out, such as {one}")
+        num = f"{len(found.unreadable)} {recipe.data.items}"
+        lines.append(f"        left out, as they cannot be read: {num}, such as {one}")
     if plan.source.loose:
         lines.append(
             f"        no classes: {plan.source.loose:,} images lie beside folders that could be classes;"
@@ -389,7 +391,7 @@ def describe(plan: Plan, why: list[str], parameters: dict[str, int], asked_of_g:
         more = ", ..." if len(blank) > 3 else ""
         lines.append(f"        folders without a readable image are left out: {', '.join(blank[:3])}{more}")
     if len(found.classes) > 1 and not asked_of_g:
-        how = ": --data.labels trains by label" if takes_labels(recipe, tuple(found.classes)) else ""
+        how = ": --data.labels trains by label" if takes_classes(recipe, tuple(found.classes), allow_code) else ""
         lines.append(f"        class folders are not used{how}")
     if plan.channels == 4:
         lines.append("        transparency is kept as a fourth channel (--data.alpha white or black fills it in)")

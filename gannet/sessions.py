@@ -146,8 +146,8 @@ def train_plan(
     with counted("decoding") as progress:
         dataset = plan.prepare(progress)
     if dataset.unreadable:
-        file, reason = dataset.unreadable[0]
-        print(f"left out {len(dataset.unreadable)} files that cannot be read; the first, {file}: {reason}")
+        what, (file, reason) = f"{len(dataset.unreadable)} {plan.recipe.data.items}", dataset.unreadable[0]
+        print(f"left out {what} that cannot be read; the first, {file}: {reason}")
     plan = plan.with_images(len(dataset.images))
     if plan.recipe.train.evaluate_every:
         from gannet.evaluating.during import check_enough  # which imports this module

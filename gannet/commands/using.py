@@ -163,7 +163,7 @@ def told(made: Any, options: Upscale | Translate) -> int:
     if made.num_pairs:
         print(f"{made.num_pairs} of them are pairs side by side: the half that G was given in training was translated")
     if made.num_in_parts:
-        print(f"{made.num_in_parts} of them are larger than G's images in training: lines may show between its parts")
+        print(f"{made.num_in_parts} of them are larger than images in training, and made in parts whose edges may show")
     if made.unreadable:
         print(f"left out {len(made.unreadable)} that cannot be read:")
         print("\n".join(f"  {name}: {why}" for name, why in made.unreadable))

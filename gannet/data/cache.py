@@ -159,7 +159,7 @@ def _build(
     unreadable = [(shown(source.names[i]), why) for i, why in failed.items()]
     if not len(readable):
         name, why = unreadable[0]
-        raise UserError(f"none of the {len(source):,} images can be read: {name} ({why}), ...")
+        raise UserError(f"none of the {len(source):,} {settings.items} can be read: {name} ({why}), ...")
     aside = np.zeros(len(readable), bool)
     if settings.held_out:
         # Without groups, images with the same pixels stay together.

@@ -120,7 +120,7 @@ class Clips(Cut, Several):
         """The frames in order; the video is played on from the clip before, where this thread had that one."""
         video, start, playing = self.owners[i], self.places[i] * self.span, self._playing
         if self._lengths[video] < self.span:
-            raise ValueError(f"has {self.videos.length(video)} frames, and a clip needs {self.span}: see --data.frames")
+            raise ValueError(f"has {self.videos.length(video)} frames, and a clip needs {self.span}")
         if playing.video != video or playing.at > start:
             playing.play(video, self.videos.video(video))
         for number in range(playing.at, start + self.span):

@@ -164,7 +164,8 @@ def check_unreadable(unreadable: list[tuple[str, str]], num: int, settings: Data
         return
     first = ", ".join(f"{name} ({why})" for name, why in unreadable[:3])
     more = ", ..." if len(unreadable) > 3 else ""
+    shorter = "ask for shorter clips (--data.frames, --data.stride), " if settings.kind == "clips" else ""
     raise UserError(
-        f"{len(unreadable):,} of {num:,} {settings.items} cannot be read: {first}{more}; mend or remove them, "
+        f"{len(unreadable):,} of {num:,} {settings.items} cannot be read: {first}{more}; mend or remove them, {shorter}"
         "or leave out as many as there are with --data.max-unreadable 1"
     )

@@ -124,8 +124,11 @@ def header(image: Image.Image) -> Header:
 
 
 def is_moving(image: Image.Image) -> bool:
-    """Whether a file that was just opened holds frames over time, and not the pages of a TIFF."""
-    return image.format in ("GIF", "WEBP", "PNG") and bool(getattr(image, "is_animated", False))
+    """Whether a file that was just opened holds frames over time, and can be told to."""
+    try:
+        return image.format in ("GIF", "WEBP") and bool(getattr(image, "is_animated", False))
+    except Exception:  # whatever Pillow raises on a second frame that is torn: the first is the image all the same
+        return False
 
 
 def pixels(image: Image.Image) -> np.ndarray:

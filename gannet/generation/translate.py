@@ -57,7 +57,8 @@ class ImageToImage:
 
     def in_parts(self, image: np.ndarray) -> bool:
         """Whether such a G is given uint8 `[H, W, C]` in parts, of which each may look other than the next."""
-        return self.looks_at_all and not self.takes_whole and max(image.shape[:2]) > self.data.resolution
+        parts = [len(self.cuts(side).starts) for side in image.shape[:2]]
+        return self.looks_at_all and not self.takes_whole and max(parts) > 1
 
     def sample(self, *_: object, **__: object) -> NoReturn:
         """Raises `UserError`: there is no noise that it starts from."""

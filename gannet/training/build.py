@@ -85,6 +85,15 @@ def classes_of(recipe: Recipe, found: tuple[str, ...], allow_code: bool = False)
     return game_of(recipe, allow_code).classes(found, recipe.game.settings)
 
 
+def takes_classes(recipe: Recipe, found: tuple[str, ...], allow_code: bool) -> bool:
+    """Whether the game can be played with the data's classes, and its G is one that is told them."""
+    try:
+        classes_of(recipe, found, allow_code)
+    except UserError:
+        return False
+    return recipe.G.name not in TRANSLATORS.rows
+
+
 def game_of(recipe: Recipe, allow_code: bool) -> type[Game]:
     return typing.cast(type[Game], GAMES.find(recipe.game.name, allow_code))
 

@@ -110,8 +110,8 @@ def test_what_gives_no_clip_is_named_with_the_reason(tmp_path: Path, settings: D
     assert values(dataset.images) == [[0, 20, 40]]
     told = dict(dataset.unreadable)
     assert sorted(told) == ["short.gif", "still.png", "text.gif", "torn.gif"]
-    assert told["short.gif"] == "has 4 frames, and a clip needs 5: see --data.frames"
-    assert told["still.png"] == "has 1 frames, and a clip needs 5: see --data.frames"
+    assert told["short.gif"] == "has 4 frames, and a clip needs 5"
+    assert told["still.png"] == "has 1 frames, and a clip needs 5"
     assert told["text.gif"] == "not an image of a known kind"
 
 

@@ -27,7 +27,8 @@ def sprites(folder: Path, scale: int = 1, mode: str = "RGBA") -> Path:
 
 
 @pytest.mark.parametrize(
-    ("ending", "num", "moves"), [("gif", 2, True), ("webp", 2, True), ("gif", 1, False), ("tif", 2, False)]
+    ("ending", "num", "moves"),
+    [("gif", 2, True), ("webp", 2, True), ("gif", 1, False), ("tif", 2, False), ("png", 2, False)],
 )
 def test_animations_are_told_from_images_and_pages(tmp_path: Path, ending: str, num: int, moves: bool) -> None:
     for name in "ab":
@@ -35,6 +36,18 @@ def test_animations_are_told_from_images_and_pages(tmp_path: Path, ending: str, 
         first.save(tmp_path / f"{name}.{ending}", save_all=True, append_images=more)
     Image.new("L", (9, 9)).save(tmp_path / "still.png")
     assert scan(Folder(tmp_path)).animated == moves
+
+
+def test_an_animation_torn_in_its_second_frame_is_an_image(tmp_path: Path) -> None:
+    random = np.random.default_rng(0).integers(0, 256, (3, 40, 40), np.uint8)
+    first, *more = map(Image.fromarray, random)
+    first.save(tmp_path / "whole.gif", save_all=True, append_images=more)
+    whole = (tmp_path / "whole.gif").read_bytes()
+    second = whole.index(b"\x2c", whole.index(b"\x21\xf9", 1500))  # its descriptor, behind the first frame's pixels
+    for cut in range(second + 1, second + 9):
+        (tmp_path / "torn.gif").write_bytes(whole[:cut])
+        found = scan(Folder(tmp_path))
+        assert (found.num, found.unreadable) == (2, [])
 
 
 def test_headers_and_channels(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from golden import SHRUNK
 from PIL import Image
 from runs import untrained
-from stand_ins import apart, doubled, image_to_image, noise
+from stand_ins import apart, doubled, identity, image_to_image, noise
 
 import gannet
 from gannet import api
@@ -339,9 +339,11 @@ def test_images_larger_than_a_g_that_looks_at_all_are_counted(tmp_path: Path) ->
         ({"multiple": 8}, 0),
         ({"multiple": 1, "resolution": 1}, 0),
         ({"multiple": 16, "fit": "stretch"}, 0),
+        ({"multiple": 8, "scale": 2}, 3),
     ]
     for i, (facts, num) in enumerate(expected):
-        done = translate_files(image_to_image(**facts), open_inputs(str(tmp_path / "in")), tmp_path / f"out{i}")
+        G = image_to_image(doubled if "scale" in facts else identity, **facts)
+        done = translate_files(G, open_inputs(str(tmp_path / "in")), tmp_path / f"out{i}")
         assert done.num_in_parts == num, facts
 
 
@@ -350,7 +352,8 @@ def test_what_the_command_says_of_images_in_parts(
 ) -> None:
     data = pictures(num=2, size=20)
     assert main(["translate", str(run("unet")), str(data), "--out", str(tmp_path / "out")]) == 0
-    assert "2 of them are larger than G's images in training: lines may show" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 of them are larger than images in training, and made in parts whose edges may show" in said
 
 
 def test_one_image_becomes_the_file_that_is_named(run: Made, pictures: Pictures, tmp_path: Path) -> None:

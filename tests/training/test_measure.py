@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clips import save_videos
 from runs import TINY
 from translation import PIX2PIX, SRGAN
 
@@ -84,6 +85,15 @@ def test_animations_as_images_may_be_meant_as_clips(name: str, said: bool, monke
     begin = plan.start(name, "dcgan-shapes", "cpu")
     made = plan.make_plan(begin, overridden(begin.recipe, TINY))
     assert any("the first frame is the image: for clips add --recipe" in line for line in made.lines) == said
+
+
+def test_the_clips_of_a_folder_without_classes_have_no_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "time_iterations", lambda t: 1.0)
+    flat = save_videos(tmp_path / "flat", num=20, frames=4)
+    begin = plan.start(str(flat), "dcgan-shapes", "cpu")
+    made = plan.make_plan(begin, overridden(begin.recipe, TINY))
+    hint = next(line for line in made.lines if "the first frame is the image" in line)
+    assert hint.endswith(": for clips add --recipe dvdgan-small --data.no-labels")
 
 
 def test_square_pictures_as_pairs_are_doubted(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
