@@ -36,10 +36,11 @@ STYLEGAN = [
     *("--G.channel-base", "1024", "--G.channel-max", "128", "--D.channel-base", "1024", "--D.channel-max", "128"),
     *("--batch", "16", "--G.z-dim", "128", "--G.w-dim", "128", "--G.mapping-layers", "4", *AVERAGED),
 ]
-WIDTHS = ["64", "64", "48", "32"]
+WIDTHS = ["64", "48", "32", "16"]
 R3GAN = [
     *("--G.widths", *WIDTHS, "--G.blocks", "1", "--D.widths", *WIDTHS, "--D.blocks", "1"),
     *("--batch", "32", "--data.no-flip", *AVERAGED),
+    *("--penalties.r1.gamma", "1", "--penalties.r2.gamma", "1", "--augment.name", "none"),
 ]
 CANDIDATES: dict[str, list[str]] = {
     "mlp": run_of("mlp-mnist", width=0),
@@ -58,7 +59,7 @@ CANDIDATES: dict[str, list[str]] = {
         "biggan-cifar10", "--G.name", "biggan-deep", "--D.name", "biggan-deep", *BIGGAN, width=32, lr=5e-4
     ),
     "stylegan2": run_of("stylegan2-ada", *STYLEGAN, width=0),
-    "r3gan": run_of("r3gan-cifar10", *R3GAN, width=0),
+    "r3gan": run_of("r3gan-cifar10", *R3GAN, width=0, lr=5e-4),
     "fastgan": run_of("fastgan-fewshot", "--data.no-flip", *AVERAGED, width=16),
 }
 
