@@ -66,6 +66,9 @@ def complaint(capsys: Capture) -> str:
         (["train", "--recipe", "dcgan"], "the recipe 'dcgan' has no data of its own: name yours"),
         (["train", "shapes", "--bacth", "3"], "there is no option --bacth"),
         (["train", "shapes", "--kimg", "3", "--minutes", "2"], "kimg and minutes are both given"),
+        (["train", "shapes", "--minutes", "None"], "--minutes is 'None', and must be a number"),
+        (["sample", "run", "--num", "3.5"], "--num is '3.5', and must be a whole number"),
+        (["serve", "run", "--port", "x"], "--port is 'x', and must be a whole number"),
         (["train", "shapes", "--recipe", "dcgan-shapes", "--resolution", "24"], "not 24"),
         (
             ["train", "shapes", "--device", "nonsense", "--recipe", "dcgan-shapes"],

@@ -71,20 +71,22 @@ def test_rates_that_fall_before_d_plays_are_named(
     assert (line in made.lines) == said
 
 
-@pytest.mark.parametrize(("name", "doubted"), [("outlines", True), ("circles", False)])
-def test_images_twice_as_wide_as_high_may_be_pairs(name: str, doubted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "hint", "said"),
+    [
+        ("outlines", "each is twice as wide as high: if it is a pair", True),
+        ("circles", "each is twice as wide as high", False),
+        ("moving", "the first frame is the image: for clips add --recipe", True),
+        ("circles", "the first frame is the image", False),
+    ],
+)
+def test_images_that_may_be_meant_as_pairs_or_clips(
+    name: str, hint: str, said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(measure, "time_iterations", lambda t: 1.0)
     begin = plan.start(name, "dcgan-shapes", "cpu")
     made = plan.make_plan(begin, overridden(begin.recipe, TINY))
-    assert any("each is twice as wide as high" in line for line in made.lines) == doubted
-
-
-@pytest.mark.parametrize(("name", "said"), [("moving", True), ("circles", False)])
-def test_animations_as_images_may_be_meant_as_clips(name: str, said: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "time_iterations", lambda t: 1.0)
-    begin = plan.start(name, "dcgan-shapes", "cpu")
-    made = plan.make_plan(begin, overridden(begin.recipe, TINY))
-    assert any("the first frame is the image: for clips add --recipe" in line for line in made.lines) == said
+    assert any(hint in line for line in made.lines) == said
 
 
 def test_the_clips_of_a_folder_without_classes_have_no_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
