@@ -391,6 +391,17 @@ def test_class_folders_that_cannot_be_used_are_not_offered(pictures: Pictures, c
     assert "class folders are not used" in said and "--data.labels" not in said
 
 
+def test_class_folders_are_offered_to_a_game_of_ones_own(
+    pictures: Pictures, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = str(pictures(classes=("a", "b")))
+    (tmp_path / "game_of_mine.py").write_text("from gannet.games.gan import GAN\n\n\nclass Mine(GAN): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    game = ["--game.name", "game_of_mine:Mine", "--allow-code", "--data.no-labels", "--dry-run"]
+    assert status("train", data, *SMALL, *game) == 0
+    assert "class folders are not used: --data.labels trains by label" in capsys.readouterr().out
+
+
 def test_class_folders_are_not_offered_to_a_game_that_looks_at_none(tmp_path: Path, capsys: Capture) -> None:
     for kind in "ab":
         save_videos(tmp_path / "videos" / kind, frames=4)
