@@ -1,4 +1,4 @@
-"""The convolutions that halve and double an image: 4x4, stride 2, padding 1, and a smooth doubling.
+"""The convolutions that halve and double an image: 4x4, stride 2, padding 1, a smooth doubling, and both ends.
 
 While training on the CPU in bfloat16, those of many features at few pixels are computed as one matrix product over
 patches. The weights of such a layer do not fit the cache, and the library's convolution streams them
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pad, pixel_shuffle
+from torch.nn.functional import conv2d, linear, pad, pixel_shuffle
 
 PRODUCT_FEATURES = 64 * 128  # in times out: from here on the product was the faster one
 PRODUCT_SIDE = 4  # and at most this many patches a side
@@ -63,6 +63,32 @@ class SmoothDoublingConv(nn.Conv2d):
         taps = self.from_neighbours
         weight = torch.einsum("oiyx,pyh,qxw->opqihw", self.weight, taps, taps).flatten(0, 2)
         return pixel_shuffle(conv2d(input, weight, padding=1), 2)
+
+
+class FirstConv(nn.ConvTranspose2d):
+    """z `[N, C, 1, 1]` to `[N, out, 4, 4]`.
+
+    Computed as the matrix product that it is: the library's convolution took four times as long, with its gradients,
+    and three times for the last one (32 images, one thread).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, 4, bias=False)
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        out = input.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
+        return out.unflatten(1, (4, 4, self.out_channels)).permute(0, 3, 1, 2)
+
+
+class LastConv(nn.Conv2d):
+    """x `[N, C, 4, 4]` to `[N, out, 1, 1]`, as a matrix product too."""
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = False):
+        super().__init__(in_channels, out_channels, 4, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        x, weight = (each.permute(0, 2, 3, 1).flatten(1) for each in (input, self.weight))
+        return linear(x, weight, self.bias)[:, :, None, None]
 
 
 def is_product_faster(x: Tensor, features: int, num_patches: int) -> bool:

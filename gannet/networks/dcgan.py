@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gannet.errors import UserError
 from gannet.networks.attention import SelfAttention, check_attention
 from gannet.networks.base import Rating
-from gannet.networks.conv import DoublingConv, HalvingConv, SmoothDoublingConv
+from gannet.networks.conv import DoublingConv, FirstConv, HalvingConv, LastConv, SmoothDoublingConv
 from gannet.networks.layers import (
     ClassBatchNorm,
     ClassEmbedding,
@@ -94,7 +94,7 @@ class Generator(nn.Module):
         blocks: list[nn.Module] = []
         for i, (size, after) in enumerate(zip(sizes, features, strict=True)):
             if i == 0:
-                blocks += block(nn.ConvTranspose2d(start, after, 4, 1, 0, bias=False))
+                blocks += block(FirstConv(start, after))
             else:
                 blocks += block(DoublingConv(features[i - 1], after))
                 for _ in range(extra_convs):
@@ -167,7 +167,7 @@ class Discriminator(Rating):
         self.blocks = nn.Sequential(*blocks)
         self.num_features = before * 4 * 4
         self.minibatch, more = minibatch_layer(minibatch, self.num_features)
-        self.to_logit = nn.Conv2d(before + more, 1, 4, 1, 0, bias=bias)
+        self.to_logit = LastConv(before + more, 1, bias)
         initialise(self, init)
         if norm == "spectral":
             spectrally_normalise(self)

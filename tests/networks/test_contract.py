@@ -122,7 +122,7 @@ def test_the_layers_of_the_glasses_networks() -> None:
     with torch.device("meta"):
         made = build_networks(completed(recipe("dcgan-glasses")), 3, 0)
     kinds = [type(m).__name__ for m in cast(Any, made["G"]).blocks]
-    assert kinds == ["ConvTranspose2d", *("BatchNorm2d", "ReLU", "DoublingConv") * 4, "Tanh"]
+    assert kinds == ["FirstConv", *("BatchNorm2d", "ReLU", "DoublingConv") * 4, "Tanh"]
     kinds = [type(m).__name__ for m in cast(Any, made["D"]).blocks]
     assert kinds == ["HalvingConv", "LeakyDropout"] + ["HalvingConv", "BatchNorm2d", "LeakyDropout"] * 3
     steps = [(m.kernel_size[0], m.stride[0], m.padding[0]) for m in made["D"].modules() if isinstance(m, nn.Conv2d)]

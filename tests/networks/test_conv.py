@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
 
 from gannet.networks import conv
-from gannet.networks.conv import DoublingConv, HalvingConv, Patches, SmoothDoublingConv, Sums
+from gannet.networks.conv import DoublingConv, FirstConv, HalvingConv, LastConv, Patches, SmoothDoublingConv, Sums
 
 F64 = torch.float64
 
@@ -29,6 +29,15 @@ def test_halving_equals_conv2d(bias: bool) -> None:
 def test_doubling_equals_conv_transpose2d() -> None:
     layer, x = DoublingConv(3, 5).to(F64), torch.randn(2, 3, 4, 2, dtype=F64)
     assert torch.allclose(layer(x), conv_transpose2d(x, layer.weight, None, 2, 1), rtol=1e-12)
+
+
+def test_first_and_last_equal_the_library() -> None:
+    first, last = FirstConv(6, 5).to(F64), LastConv(5, 2, bias=True).to(F64)
+    z = torch.randn(3, 6, 1, 1, dtype=F64)
+    x = conv_transpose2d(z, first.weight)
+    assert x.shape == (3, 5, 4, 4)
+    assert torch.allclose(first(z), x, rtol=1e-12, atol=1e-14)
+    assert torch.allclose(last(x), conv2d(x, last.weight, last.bias), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("layer", [HalvingConv(2, 3, bias=True).to(F64), DoublingConv(2, 3).to(F64)])
