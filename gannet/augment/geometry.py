@@ -119,16 +119,22 @@ def look_up(x: Tensor, index: Tensor) -> Tensor:
 def blit(x: Tensor, back: Tensor) -> Tensor:
     """x seen through `back` `[N, 3, 3]`, each pixel copied from the nearest place; edges are mirrored once.
 
-    Places are at most a side of the image away from it, as those of `BLIT` are.
+    `back` turns by quarters and flips, and moves by at most a side of the image, as those of `BLIT` do: so a row of the
+    result is a part of one row or of one column, and a place is found for each row and each column, not for each pixel.
     """
-    sizes = x.shape[3], x.shape[2]
-    sides = [torch.arange(size, device=x.device, dtype=x.dtype) - (size - 1) / 2 for size in sizes]
-    nearest = []
-    for place, size in zip(places(back, *sides), sizes, strict=True):
-        index = (place + (size - 1) / 2).round().abs()
-        nearest.append((size - 1 - (size - 1 - index).abs()).long())
-    column, row = nearest
-    return look_up(x, row * x.shape[3] + column)
+    height, width = x.shape[2:]
+    is_turned = back[:, :1, 1].abs() > 0.5
+
+    def place(i: int, j: int, size: int) -> Tensor:
+        """Of the source's columns (i 0) or rows (i 1), those that the result's columns (j 0) or rows (j 1) show."""
+        num = x.shape[3 - j]
+        pixel = torch.arange(num, device=x.device, dtype=x.dtype) - (num - 1) / 2
+        index = (back[:, i, j, None] * pixel + back[:, i, 2, None] + (size - 1) / 2).round().abs()
+        return size - 1 - (size - 1 - index).abs()
+
+    across = torch.where(is_turned, place(1, 0, height) * width, place(0, 0, width)).long()
+    down = torch.where(is_turned, place(0, 1, width), place(1, 1, height) * width).long()
+    return look_up(x, down[:, :, None] + across[:, None, :])
 
 
 def resample(x: Tensor, back: Tensor) -> Tensor:
