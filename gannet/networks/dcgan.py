@@ -6,9 +6,11 @@ Its five rules (section 3): strided convolutions in place of pooling, batch norm
 in D.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from gannet.errors import UserError
 from gannet.networks.attention import SelfAttention, check_attention
@@ -33,10 +35,12 @@ from gannet.networks.layers import (
 )
 from gannet.networks.minibatch import Minibatch, minibatch_layer
 
+SIZES = (16, 32, 64, 128, 256)
 
-def widths(resolution: int, width: int, max_width: int) -> list[int]:
+
+def widths(resolution: int, width: int, max_width: int, sizes: tuple[int, ...] = SIZES) -> list[int]:
     """Features at resolution/2, resolution/4, ... 4: `width`, doubled at each halving up to `max_width`."""
-    if resolution not in (16, 32, 64, 128, 256):
+    if resolution not in sizes:
         raise UserError(f"dcgan makes images of 16, 32, 64, 128 or 256 pixels, not {resolution}: set --data.resolution")
     return doubled_widths(resolution.bit_length() - 3, width, max_width)
 
@@ -117,6 +121,10 @@ class Discriminator(Rating):
     norm follows. `minibatch` shows the last layer how much the samples of a batch differ. `label` brings
     c in as a channel beside x (an embedding, or one-hot: as many constant channels as classes), by
     projection (Miyato and Koyama 2018, equation 4), or not at all. The features are the map of 4x4.
+
+    A `stem` is a 3x3 convolution to so many features before the first halving, whose 4x4 windows else tell little of
+    single pixels apart. With `scales` above 1 there is a smaller D beside, without the extras, for x at half its
+    size, and so on (pix2pixHD: Wang et al. 2018, section 3.2): then one logit for each, `[N, scales]`.
     """
 
     def __init__(
@@ -127,6 +135,8 @@ class Discriminator(Rating):
         *,
         width: int = 64,
         max_width: int = 512,
+        stem: int = 0,
+        scales: int = 1,
         norm: Literal["batch", "spectral", "none"] = "batch",
         dropout: float = 0.0,
         bias: bool = False,
@@ -139,9 +149,12 @@ class Discriminator(Rating):
     ):
         super().__init__()
         check_dropout("D", dropout)
-        at_least(1, **{"D.width": width})
+        at_least(1, **{"D.width": width, "D.scales": scales})
+        at_least(0, **{"D.stem": stem})
         check_extra("D", extra_convs, residual)
-        features = widths(resolution, width, max_width)
+        if scales > 1 and resolution < 4 * 2**scales:
+            raise UserError(f"D.scales is {scales}, and the smallest D of {resolution} pixels would see fewer than 8")
+        features = widths(resolution, width, max_width, (8, *SIZES))  # as half of 16
         sizes = [resolution // 2 ** (i + 1) for i in range(len(features))]
         check_attention("D.attention", attention, sizes)
         as_channel, projected = num_classes and label == "channel", num_classes and label == "projection"
@@ -155,6 +168,9 @@ class Discriminator(Rating):
 
         blocks: list[nn.Module] = []
         before = channels + bool(as_channel) + self.is_concatenated * num_classes
+        if stem:
+            blocks += block(nn.Conv2d(before, stem, 3, 1, 1, bias=bias), batch_norm=False)
+            before = stem
         for i, (size, after) in enumerate(zip(sizes, features, strict=True)):
             batch_norm = norm == "batch" and i > 0
             blocks += block(HalvingConv(before, after, bias=bias and not batch_norm), batch_norm)
@@ -171,9 +187,16 @@ class Discriminator(Rating):
         initialise(self, init)
         if norm == "spectral":
             spectrally_normalise(self)
+        self.smaller: Discriminator | None = None
+        if scales > 1:  # after the others have been initialised, as it does so by itself
+            plain: dict[str, Any] = {"norm": norm, "dropout": dropout, "bias": bias, "label": label, "init": init}
+            own = {"width": width, "max_width": max_width, "scales": scales - 1}
+            self.smaller = Discriminator(resolution // 2, channels, num_classes, **own, **plain)
 
     def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        smaller = [self.smaller(avg_pool2d(x, 2), c).reshape(len(x), -1)] if self.smaller else []
         x = self.label_channel(x, c) if self.label_channel else beside(x, c) if self.is_concatenated else x
         features = through(self.blocks, x, c)
         logits = self.to_logit(self.minibatch(features)).flatten()
-        return with_projection(logits, features.sum((2, 3)), c, self.projection), features.flatten(1)
+        logits = with_projection(logits, features.sum((2, 3)), c, self.projection)
+        return torch.cat([logits[:, None], *smaller], dim=1) if smaller else logits, features.flatten(1)

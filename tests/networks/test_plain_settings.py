@@ -1,4 +1,4 @@
-"""What the settings of dcgan and mlp mean: labels, minibatch layers, attention, residual and deeper variants."""
+"""What the settings of dcgan and mlp mean: labels, minibatch layers, attention, deeper variants, stem, scales."""
 
 from itertools import product
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, relu
+from torch.nn.functional import conv2d, leaky_relu, relu
 
 from gannet.errors import UserError
 from gannet.networks import DISCRIMINATORS, GENERATORS
@@ -234,6 +234,9 @@ def test_residual_dense_generators_keep_the_place_of_batch_norm(norm_first: bool
         (GENERATORS, "dcgan", {"residual": True}, "G.residual is for the extra convolutions: set --G.extra_convs"),
         (DISCRIMINATORS, "dcgan", {"residual": True}, "D.residual is for the extra convolutions"),
         (DISCRIMINATORS, "dcgan", {"extra_convs": -1}, "D.extra_convs is -1"),
+        (DISCRIMINATORS, "dcgan", {"stem": -1}, "D.stem is -1"),
+        (DISCRIMINATORS, "dcgan", {"scales": 0}, "D.scales is 0"),
+        (DISCRIMINATORS, "dcgan", {"scales": 3}, "the smallest D of 16 pixels would see fewer than 8"),
         (GENERATORS, "mlp", {"residual": True}, "G.hidden has none: 256, 512, 1024"),
         (DISCRIMINATORS, "mlp", {"residual": True, "hidden": (8, 6, 8)}, "D.hidden has none: 8, 6, 8"),
     ],
@@ -243,6 +246,37 @@ def test_what_cannot_be_joined_is_one_line(table: Any, row: str, settings: dict[
         table.find(row)(16, 3, 0, **settings)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# ---- what D sees: single pixels, and more than one size
+
+
+def test_a_stem_sees_every_pixel_before_the_first_halving() -> None:
+    D, x, c = discriminator("dcgan", stem=5), images(), labels(4, 0)
+    before = leaky_relu(conv2d(x, D.blocks[0].weight, padding=1), 0.2)
+    assert before.shape == (4, 5, 16, 16)
+    assert torch.allclose(D(x, c), D.to_logit(D.blocks[2:](before)).flatten(), atol=1e-6)
+    assert D.blocks[2].in_channels == 5
+
+
+@pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
+def test_a_smaller_d_rates_the_image_at_half_its_size(norm: str) -> None:
+    D, x, c = discriminator("dcgan", 3, label="projection", scales=2, norm=norm).eval(), images(), labels(4, 3)
+    logits, features = D.logits_and_features(x, c)
+    assert logits.shape == (4, 2)
+    halved = x.unflatten(2, (8, 2)).unflatten(4, (8, 2)).mean((3, 5))
+    assert torch.allclose(logits[:, 1], D.smaller(halved, c), atol=1e-6)
+    alone = discriminator("dcgan", 3, label="projection", norm=norm).eval()
+    alone.load_state_dict({name: v for name, v in D.state_dict().items() if not name.startswith("smaller.")})
+    assert torch.allclose(logits[:, 0], alone(x, c), atol=1e-6)
+    assert torch.equal(features, D.logits_and_features(x, c)[1])
+    assert features.shape == (4, D.num_features)
+
+
+def test_scales_go_on_halving_to_eight_pixels() -> None:
+    D = DISCRIMINATORS.find("dcgan")(32, 3, 0, width=4, scales=3, label="channel")
+    assert D(torch.randn(4, 3, 32, 32), labels(4, 0)).shape == (4, 3)
+    assert D.smaller.smaller.smaller is None
 
 
 # ---- all together
@@ -255,7 +289,8 @@ D_LABELS = ("channel", "concatenation", "projection", "none")
 def test_every_setting_at_once_has_finite_gradients(g_label: str, d_label: str) -> None:
     more = {"extra_convs": 1, "residual": True, "attention": (8,)}
     G = generator(3, label=g_label, **more)
-    D = discriminator("dcgan", 3, label=d_label, minibatch="discrimination", dropout=0.3, **more)
+    two = {"stem": 4, "scales": 2}
+    D = discriminator("dcgan", 3, label=d_label, minibatch="discrimination", dropout=0.3, **two, **more)
     x = G(torch.randn(4, 6), labels(4, 3))
     D(x, labels(4, 3)).sum().backward()
     for name, parameter in [*G.named_parameters(), *D.named_parameters()]:
