@@ -194,9 +194,10 @@ class Discriminator(Rating):
             self.smaller = Discriminator(resolution // 2, channels, num_classes, **own, **plain)
 
     def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        smaller = [self.smaller(avg_pool2d(x, 2), c).reshape(len(x), -1)] if self.smaller else []
-        x = self.label_channel(x, c) if self.label_channel else beside(x, c) if self.is_concatenated else x
-        features = through(self.blocks, x, c)
+        seen = self.label_channel(x, c) if self.label_channel else beside(x, c) if self.is_concatenated else x
+        features = through(self.blocks, seen, c)
         logits = self.to_logit(self.minibatch(features)).flatten()
         logits = with_projection(logits, features.sum((2, 3)), c, self.projection)
-        return torch.cat([logits[:, None], *smaller], dim=1) if smaller else logits, features.flatten(1)
+        if self.smaller:
+            logits = torch.cat([logits[:, None], self.smaller(avg_pool2d(x, 2), c).reshape(len(x), -1)], dim=1)
+        return logits, features.flatten(1)

@@ -18,7 +18,7 @@ def best() -> Recipe:
         name="best",
         about="For a person's images on one GPU: a DCGAN with adaptive augmentation, averaged.",
         G=part("dcgan", z_dim=128, width=64, smooth=True, init="dcgan"),
-        D=part("dcgan", width=64, label="projection", init="dcgan"),
+        D=part("dcgan", width=64, stem=16, scales=2, label="projection", init="dcgan"),
         augment=part("ada", kimg=100.0, most=0.8),
         train=Train(length="3000 kimg", batch=64),
         ema=Ema(half_life_kimg=5.0),

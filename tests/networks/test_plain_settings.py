@@ -13,6 +13,7 @@ from gannet.networks import DISCRIMINATORS, GENERATORS
 from gannet.networks.attention import SelfAttention
 from gannet.networks.layers import ClassBatchNorm, Residual
 from gannet.networks.minibatch import MinibatchDiscrimination
+from gannet.training.freeze import freeze_first
 
 families = pytest.mark.parametrize("family", ["dcgan", "mlp"])
 
@@ -271,6 +272,12 @@ def test_a_smaller_d_rates_the_image_at_half_its_size(norm: str) -> None:
     assert torch.allclose(logits[:, 0], alone(x, c), atol=1e-6)
     assert torch.equal(features, D.logits_and_features(x, c)[1])
     assert features.shape == (4, D.num_features)
+
+
+def test_freezing_begins_with_the_layers_of_the_large_d() -> None:
+    D = discriminator("dcgan", stem=4, scales=2)
+    freeze_first(D, 1, images(), labels(4, 0))
+    assert [name for name, p in D.named_parameters() if not p.requires_grad] == ["blocks.0.weight"]
 
 
 def test_scales_go_on_halving_to_eight_pixels() -> None:
