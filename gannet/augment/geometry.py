@@ -130,10 +130,10 @@ def blit(x: Tensor, back: Tensor) -> Tensor:
         num = x.shape[3 - j]
         pixel = torch.arange(num, device=x.device, dtype=x.dtype) - (num - 1) / 2
         index = (back[:, i, j, None] * pixel + back[:, i, 2, None] + (size - 1) / 2).round().abs()
-        return size - 1 - (size - 1 - index).abs()
+        return (size - 1 - (size - 1 - index).abs()).long()
 
-    across = torch.where(is_turned, place(1, 0, height) * width, place(0, 0, width)).long()
-    down = torch.where(is_turned, place(0, 1, width), place(1, 1, height) * width).long()
+    across = torch.where(is_turned, place(1, 0, height) * width, place(0, 0, width))
+    down = torch.where(is_turned, place(0, 1, width), place(1, 1, height) * width)
     return look_up(x, down[:, :, None] + across[:, None, :])
 
 

@@ -157,8 +157,8 @@ class Discriminator(Rating):
         at_least(1, **{"D.width": width, "D.scales": scales})
         at_least(0, **{"D.stem": stem})
         check_extra("D", extra_convs, residual)
-        if scales > 1 and resolution < 4 * 2**scales:
-            raise UserError(f"D.scales is {scales}, and the smallest D of {resolution} pixels would see fewer than 8")
+        if 1 < scales > (most := resolution.bit_length() - 3):
+            raise UserError(f"D.scales is {scales}, and at {resolution} pixels at most {most}: the smallest D sees 8")
         features = widths(resolution, width, max_width, (8, *SIZES))  # as half of 16
         sizes = [resolution // 2 ** (i + 1) for i in range(len(features))]
         check_attention("D.attention", attention, sizes)

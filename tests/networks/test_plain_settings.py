@@ -237,7 +237,7 @@ def test_residual_dense_generators_keep_the_place_of_batch_norm(norm_first: bool
         (DISCRIMINATORS, "dcgan", {"extra_convs": -1}, "D.extra_convs is -1"),
         (DISCRIMINATORS, "dcgan", {"stem": -1}, "D.stem is -1"),
         (DISCRIMINATORS, "dcgan", {"scales": 0}, "D.scales is 0"),
-        (DISCRIMINATORS, "dcgan", {"scales": 3}, "the smallest D of 16 pixels would see fewer than 8"),
+        (DISCRIMINATORS, "dcgan", {"scales": 3}, "D.scales is 3, and at 16 pixels at most 2"),
         (GENERATORS, "mlp", {"residual": True}, "G.hidden has none: 256, 512, 1024"),
         (DISCRIMINATORS, "mlp", {"residual": True, "hidden": (8, 6, 8)}, "D.hidden has none: 8, 6, 8"),
     ],
