@@ -157,9 +157,9 @@ class Discriminator(Rating):
         at_least(1, **{"D.width": width, "D.scales": scales})
         at_least(0, **{"D.stem": stem})
         check_extra("D", extra_convs, residual)
-        if 1 < scales > (most := resolution.bit_length() - 3):
-            raise UserError(f"D.scales is {scales}, and at {resolution} pixels at most {most}: the smallest D sees 8")
         features = widths(resolution, width, max_width, (8, *SIZES))  # as half of 16
+        if scales > (most := len(features)):
+            raise UserError(f"D.scales is {scales}, and at {resolution} pixels at most {most}: the smallest D sees 8")
         sizes = [resolution // 2 ** (i + 1) for i in range(len(features))]
         check_attention("D.attention", attention, sizes)
         as_channel, projected = num_classes and label == "channel", num_classes and label == "projection"
