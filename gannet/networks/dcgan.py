@@ -6,7 +6,7 @@ Its five rules (section 3): strided convolutions in place of pooling, batch norm
 in D.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -127,9 +127,10 @@ class Discriminator(Rating):
     c in as a channel beside x (an embedding, or one-hot: as many constant channels as classes), by
     projection (Miyato and Koyama 2018, equation 4), or not at all. The features are the map of 4x4.
 
-    A `stem` is a 3x3 convolution to so many features before the first halving, whose 4x4 windows else tell little of
-    single pixels apart. With `scales` above 1 there is a smaller D beside, without the extras, for x at half its
-    size, and so on (pix2pixHD: Wang et al. 2018, section 3.2): then one logit for each, `[N, scales]`.
+    A `stem` is a 3x3 convolution to so many features before the first halving. With `scales` above 1 there is a
+    smaller D beside, for x at half its size, and so on (after pix2pixHD: Wang et al. 2018, section 3.2), without
+    stem, extra convolutions, attention and minibatch layer: then one logit for each, `[N, scales]`, over which losses
+    are means. The features are those of the large D alone.
     """
 
     def __init__(
@@ -194,9 +195,19 @@ class Discriminator(Rating):
             spectrally_normalise(self)
         self.smaller: Discriminator | None = None
         if scales > 1:  # after the others have been initialised, as it does so by itself
-            plain: dict[str, Any] = {"norm": norm, "dropout": dropout, "bias": bias, "label": label, "init": init}
-            own = {"width": width, "max_width": max_width, "scales": scales - 1}
-            self.smaller = Discriminator(resolution // 2, channels, num_classes, **own, **plain)
+            self.smaller = Discriminator(
+                resolution // 2,
+                channels,
+                num_classes,
+                width=width,
+                max_width=max_width,
+                scales=scales - 1,
+                norm=norm,
+                dropout=dropout,
+                bias=bias,
+                label=label,
+                init=init,
+            )
 
     def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         seen = self.label_channel(x, c) if self.label_channel else beside(x, c) if self.is_concatenated else x

@@ -8,10 +8,10 @@ SLOWER = "linear to 0.1x from 40% to 100%"
 
 
 def small() -> Recipe:
-    """A narrow DCGAN at five times the rates of its paper, which fall, with D held back by flips, turns and shifts.
+    """A narrow DCGAN at five times the rates of its paper and more, which fall, with D held back by flips, turns and shifts.
 
-    D sees single pixels through a stem, and the whole through a smaller D beside it, at half the size (Wang et al.
-    2018); with G's rate above D's, both of two data sets gained. Labels come into D by projection. ADA (Karras et al.
+    D has a stem, and a smaller D beside it for half the size (Wang et al. 2018): with G's rate above D's, emoji
+    gained much and digits a little, but drawn circles lost. Labels come into D by projection. ADA (Karras et al.
     2020) with its cheapest changes and five times its pace keeps D from learning a small set by heart, and stops at
     0.8, before G learns the changes. A weak R1 (Mescheder et al. 2018), every 16th iteration, keeps D's slopes from
     growing where ADA sees nothing wrong: without it digits were better after 200 kimg than after 350. G ends in a
