@@ -22,7 +22,7 @@ ZHAO = "Zhao et al. 2020, Differentiable augmentation for data-efficient GAN tra
 
 SLOWEST, FASTEST = 1e-6, 5e-3  # rates at which players learn
 USUAL = 2e-4
-HELD_BACK = 0.5  # of G's rate: a D that learns no faster than this is slow enough
+HELD_BACK = 0.5  # of the other's rate: a player that learns no faster than this is slow enough
 WITHOUT_PENALTIES = ("cyclegan", "gan-halves")  # games that refuse them
 ON_SLOPES = ("penalties.r1.gamma", "penalties.gradient-penalty.weight", "penalties.dragan.weight")
 UNBOUNDED = ("wasserstein", "relativistic", "relativistic-average")  # no logit says there what D takes for real
@@ -85,11 +85,11 @@ def on_slope(name: str, value: float, why: str, source: str) -> Choice:
 
 
 def same_rates(ahead: str, behind: str) -> Choice:
-    """Where the player that is ahead learns at a higher rate: the other's."""
+    """Where the player that is ahead learns at twice the other's rate or more: the other's."""
 
     def choose(settings: Settings) -> Remedy | None:
         high, low = (settings.get(f"optim.{player}.lr", 0.0) for player in (ahead, behind))
-        if not high > low >= SLOWEST:
+        if not high * HELD_BACK >= low >= SLOWEST:
             return None
         return Remedy(option(f"optim.{ahead}.lr", low), f"{ahead} learns faster than {behind} can follow", TTUR)
 

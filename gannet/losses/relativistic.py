@@ -30,7 +30,8 @@ class RelativisticPaired:
 class RelativisticAverage:
     """RaGAN with the standard loss (RaSGAN): each sample is compared with the mean of the other kind.
 
-    The mean is that of the logits given: those of one micro-batch on one rank.
+    The mean is that of the logits given: those of one micro-batch on one rank. Of `[N, P]`, such as those of two
+    Ds, each of the P has its own.
     """
 
     classifier = False
@@ -39,9 +40,9 @@ class RelativisticAverage:
 
     def d(self, real: Tensor, fake: Tensor) -> Mapping[str, Tensor]:
         """D's loss: -log sigmoid(D(x) - mean D(G(z))), and -log(1 - sigmoid(D(G(z)) - mean D(x)))."""
-        return {"real": softplus(fake.mean() - real), "fake": softplus(fake - real.mean())}
+        return {"real": softplus(fake.mean(0) - real), "fake": softplus(fake - real.mean(0))}
 
     def g(self, fake: Tensor, real: Tensor) -> Tensor:
         """G's loss, D's with the places changed: the terms of real i and fake i together."""
         assert real.shape == fake.shape
-        return softplus(real.mean() - fake) + softplus(real - fake.mean())
+        return softplus(real.mean(0) - fake) + softplus(real - fake.mean(0))

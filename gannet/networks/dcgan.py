@@ -38,14 +38,21 @@ SIZES = (16, 32, 64, 128, 256)
 
 
 def widths(resolution: int, width: int, max_width: int, sizes: tuple[int, ...] = SIZES) -> list[int]:
-    """Features at resolution/2, resolution/4, ... 4: `width`, doubled at each halving up to `max_width`."""
+    """Features at resolution/2, resolution/4, ... 4: `width`, doubled at each halving up to `max_width`.
+
+    Raises `UserError` for a resolution that is not in `sizes`.
+    """
     if resolution not in sizes:
         raise UserError(f"dcgan makes images of 16, 32, 64, 128 or 256 pixels, not {resolution}: set --data.resolution")
     return doubled_widths(resolution.bit_length() - 3, width, max_width)
 
 
 def halved(x: Tensor) -> Tensor:
-    """x `[N, C, H, W]` at half its size: means of 2x2, in half the time of torch's own pooling of few channels."""
+    """x `[N, C, H, W]` at half its size: means of 2x2, in half the time of torch's own pooling of few channels.
+
+    In float32, as reals are: fakes of bfloat16 would be rounded more often than reals, which D could see.
+    """
+    x = x.float()
     rows = x[:, :, ::2] + x[:, :, 1::2]
     return (rows[..., ::2] + rows[..., 1::2]) / 4
 
@@ -129,8 +136,8 @@ class Discriminator(Rating):
 
     A `stem` is a 3x3 convolution to so many features before the first halving. With `scales` above 1 there is a
     smaller D beside, for x at half its size, and so on (after pix2pixHD: Wang et al. 2018, section 3.2), without
-    stem, extra convolutions, attention and minibatch layer: then one logit for each, `[N, scales]`, over which losses
-    are means. The features are those of the large D alone.
+    stem, extra convolutions, attention and minibatch layer: then one logit for each, `[N, scales]`. Losses
+    are means over them, and penalties see the slope of their mean. The features are those of the large D alone.
     """
 
     def __init__(
@@ -172,11 +179,11 @@ class Discriminator(Rating):
             layers = [conv, *([nn.BatchNorm2d(conv.out_channels)] if batch_norm else [])]
             return [*([Residual(*layers)] if residual else layers), LeakyDropout(0.2, dropout)]
 
-        blocks: list[nn.Module] = []
         before = channels + bool(as_channel) + self.is_concatenated * num_classes
-        if stem:
-            blocks += block(nn.Conv2d(before, stem, 3, 1, 1, bias=bias), batch_norm=False)
-            before = stem
+        stem_layers = block(nn.Conv2d(before, stem, 3, 1, 1, bias=bias), batch_norm=False) if stem else []
+        self.stem = nn.Sequential(*stem_layers)
+        blocks: list[nn.Module] = []
+        before = stem or before
         for i, (size, after) in enumerate(zip(sizes, features, strict=True)):
             batch_norm = norm == "batch" and i > 0
             blocks += block(HalvingConv(before, after, bias=bias and not batch_norm), batch_norm)
@@ -211,7 +218,7 @@ class Discriminator(Rating):
 
     def logits_and_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         seen = self.label_channel(x, c) if self.label_channel else beside(x, c) if self.is_concatenated else x
-        features = through(self.blocks, seen, c)
+        features = through(self.blocks, self.stem(seen), c)
         logits = self.to_logit(self.minibatch(features)).flatten()
         logits = with_projection(logits, features.sum((2, 3)), c, self.projection)
         if self.smaller:

@@ -8,7 +8,7 @@ SLOWER = "linear to 0.1x from 40% to 100%"
 
 
 def small() -> Recipe:
-    """A narrow DCGAN at five times the rates of its paper and more, which fall, with D held back by flips, turns and shifts.
+    """A narrow DCGAN at five times its paper's rates and more, which fall, with D held back by flips, turns and shifts.
 
     D has a stem, and a smaller D beside it for half the size (Wang et al. 2018): with G's rate above D's, emoji
     gained much and digits a little, but drawn circles lost. Labels come into D by projection. ADA (Karras et al.

@@ -254,10 +254,10 @@ def test_what_cannot_be_joined_is_one_line(table: Any, row: str, settings: dict[
 
 def test_a_stem_sees_every_pixel_before_the_first_halving() -> None:
     D, x, c = discriminator("dcgan", stem=5), images(), labels(4, 0)
-    before = leaky_relu(conv2d(x, D.blocks[0].weight, padding=1), 0.2)
+    before = leaky_relu(conv2d(x, D.stem[0].weight, padding=1), 0.2)
     assert before.shape == (4, 5, 16, 16)
-    assert torch.allclose(D(x, c), D.to_logit(D.blocks[2:](before)).flatten(), atol=1e-6)
-    assert D.blocks[2].in_channels == 5
+    assert torch.allclose(D(x, c), D.to_logit(D.blocks(before)).flatten(), atol=1e-6)
+    assert D.blocks[0].in_channels == 5
 
 
 @pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
@@ -274,10 +274,13 @@ def test_a_smaller_d_rates_the_image_at_half_its_size(norm: str) -> None:
     assert features.shape == (4, D.num_features)
 
 
-def test_freezing_begins_with_the_layers_of_the_large_d() -> None:
+def test_freezing_takes_the_first_layers_of_each_d() -> None:
     D = discriminator("dcgan", stem=4, scales=2)
     freeze_first(D, 1, images(), labels(4, 0))
-    assert [name for name, p in D.named_parameters() if not p.requires_grad] == ["blocks.0.weight"]
+    held = ["stem.0.weight", "smaller.blocks.0.weight"]
+    assert [name for name, p in D.named_parameters() if not p.requires_grad] == held
+    with pytest.raises(UserError, match=r"must be below 2, the number of layers of D\.smaller"):
+        freeze_first(D, 2, images(), labels(4, 0))
 
 
 def test_scales_go_on_halving_to_eight_pixels() -> None:

@@ -130,6 +130,15 @@ def test_a_fresh_weight_has_its_own_vectors_of_spectral_norm() -> None:
     assert {"0.bias", "1.bias", "1.parametrizations.weight.0._u"} <= copied.tensors.keys()
 
 
+def test_a_stem_and_a_smaller_d_are_fresh_and_all_behind_the_first_halving_is_copied() -> None:
+    there = networks()["D"].state_dict()
+    copied = fitting("D", networks(stem=6, scales=2)["D"], there, "discriminator")
+    assert copied.fresh.pop("blocks.0.weight") == "4x6x4x4, there 4x3x4x4"
+    assert copied.fresh.pop("stem.0.weight") == "absent"
+    assert copied.fresh and all(name.startswith("smaller.") for name in copied.fresh)
+    assert copied.tensors.keys() == there.keys() - {"blocks.0.weight"}
+
+
 def test_statistics_of_batch_norm_come_along(run: Path) -> None:
     new = train(run.parent / "new", run, **{"train.length": "1 iterations"}).path
     other = load_file(run / "generator" / "model.safetensors")
