@@ -121,7 +121,7 @@ def blit(x: Tensor, back: Tensor) -> Tensor:
 
     `back` turns by quarters and flips, and moves by at most a side of the image, as those of `BLIT` do: so a row of the
     result is a part of one row or of one column, and a place is found for each row and each column, not for each pixel.
-    An image keeps its size, also where it is not square and is turned: at most twice as wide as high, or as high as wide.
+    An image that is turned keeps its size, also where it is not square: one side at most twice the other.
     """
     height, width = x.shape[2:]
     is_turned = back[:, :1, 1].abs() > 0.5
