@@ -34,6 +34,19 @@ def test_quantiles_of_the_logits_for_reals_are_saved_with_d(pictures: Any, tmp_p
     assert [path.name for path in drawn.files] == [f"seed0_{i:06d}.png" for i in np.flatnonzero(rated >= bound)[:10]]
 
 
+@pytest.mark.parametrize("norm", ["batch", "spectral"])
+def test_of_two_ds_the_probability_is_the_mean_of_both(pictures: Any, tmp_path: Path, norm: str) -> None:
+    train(pictures(num=20), tmp_path / "run", {"D.scales": 2, "D.stem": 3, "D.norm": norm})
+    G = load(tmp_path / "run")
+    D, x, c = G.discriminator(), G.sample(50), torch.zeros(50, 0)
+    both = D.network(x, c).detach()
+    assert both.shape == (50, 2)
+    assert torch.allclose(D.realness(x, c), (1 / (1 + torch.exp(-both))).mean(1), atol=1e-6)
+    bound = float(D.realness(x, c).quantile(0.5))
+    for how in ({"min_realness": bound}, {"rejection": True}):
+        assert len(gannet.sample(tmp_path / "run", num=3, out=tmp_path / next(iter(how)), **how).files) == 3
+
+
 def pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image).transpose(2, 0, 1)
