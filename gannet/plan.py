@@ -426,9 +426,9 @@ def describe(
             f"        {early} falls before D plays, from {number(plan.speed.first_nimg / 1000)} kimg on: set a lower"
             " --game.start-kimg"
         )
-    iterations = plan.total_nimg / recipe.train.batch
+    iterations = -(-plan.total_nimg // recipe.train.batch)
     if iterations < SHORT_RUN:
-        lines.append(f"        {iterations:.0f} iterations show little but noise: pictures come after a thousand or so")
+        lines.append(f"        {iterations} iterations show little but noise: pictures come after a thousand or so")
     num_checkpoints = 12 if recipe.train.autopilot else 3  # at once: it keeps older ones, to go back to
     run = (num_checkpoints * 4 * 2 + 4) * sum(parameters.values())
     cache = cache_bytes(plan.num_images, recipe.data.resolution, plan.channels * recipe.data.num_frames)
@@ -443,7 +443,7 @@ def device_name(device: torch.device) -> str:
     """The device in words."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+    return f"cpu (threads: {torch.get_num_threads()})" if device.type == "cpu" else str(device)
 
 
 def unused_accelerator(device: torch.device) -> str:

@@ -58,7 +58,8 @@ def pick(facts: Facts) -> Choice:
     if labels:
         why.append(f"{facts.classes} class folders: trains by label, and samples by label (--data.no-labels if not)")
     if facts.num < FEW:
-        help_ = "--recipe fastgan-fewshot is made for so many" if facts.accelerated else "--init RUN starts from others"
+        few = "--recipe fastgan-fewshot is made for so many"
+        help_ = few if facts.accelerated else "--init RUN starts from a run on other images"
         why.append(f"{facts.num} images are few, and samples will be much alike: {help_}")
     recipe = changed(recipe, "data", resolution=resolution, fit=fit, filter=filter_, labels=labels)
     minutes = 2 if facts.drawn else 30 if facts.accelerated else 10
